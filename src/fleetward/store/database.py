@@ -1,0 +1,120 @@
+"""The SQL truth: one `Database`, read with `read()` and changed inside `transaction()`.
+
+A transaction collects what it touched; listeners hear of it once, after the commit. That is how the change feed, the
+alert deliverer and the scheduler learn that there is something to do without knowing one another.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, CursorResult, Engine, RowMapping
+from sqlalchemy.sql import Executable
+
+from fleetward.model import Millis
+
+Touch: TypeAlias = tuple[str, str]
+"""(kind, key) of something a transaction changed: ("thing", "SensorDevice02"), ("delivery", ""), ("profile", "P")…"""
+
+CommitListener: TypeAlias = Callable[[Sequence[Touch]], None]
+
+
+@dataclass(slots=True)
+class Reader:
+    """A consistent look at the store."""
+
+    connection: Connection
+
+    def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[*tuple[Any, ...]]:
+        return self.connection.execute(statement, parameters)
+
+    def one(self, statement: Executable) -> RowMapping | None:
+        """The first row as a mapping, or None."""
+        return self.connection.execute(statement).mappings().first()
+
+    def all(self, statement: Executable) -> Sequence[RowMapping]:
+        return self.connection.execute(statement).mappings().all()
+
+    def scalar(self, statement: Executable) -> Any:
+        return self.connection.execute(statement).scalar()
+
+
+@dataclass(slots=True)
+class Transaction(Reader):
+    """One atomic change, made at `now`; nobody sees it, and no listener is called, before it commits."""
+
+    now: Millis
+    touched: dict[Touch, None] = field(default_factory=dict)
+
+    def touch(self, kind: str, key: str = "") -> None:
+        self.touched[(kind, key)] = None
+
+
+class Database:
+    """The store behind one SQLAlchemy URL (SQLite by default).
+
+    Writers take turns (a lock in this process, BEGIN IMMEDIATE between processes); readers never wait for them (WAL).
+    Safe to use from several threads.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine = _engine(url)
+        self._writing = threading.RLock()
+        self._listeners: list[CommitListener] = []
+
+    def on_commit(self, listener: CommitListener) -> None:
+        """Calls `listener` after each commit that touched something, on the committing thread, in commit order."""
+        self._listeners.append(listener)
+
+    @contextmanager
+    def read(self) -> Iterator[Reader]:
+        with self.engine.connect() as connection:
+            yield Reader(connection)
+
+    @contextmanager
+    def transaction(self, now: Millis) -> Iterator[Transaction]:
+        with self._writing:
+            with self.engine.connect().execution_options(writing=True) as connection, connection.begin():
+                transaction = Transaction(connection, now)
+                yield transaction
+            if transaction.touched:
+                touched = tuple(transaction.touched)
+                for listener in self._listeners:
+                    listener(touched)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def sqlite_url(path: Path) -> str:
+    return f"sqlite:///{path}"
+
+
+def _engine(url: str) -> Engine:
+    engine = sa.create_engine(url)
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(dbapi_connection: Any, _record: Any) -> None:
+    # The driver's own transaction handling starts a transaction too late; ours is explicit (see _begin_sqlite).
+    dbapi_connection.isolation_level = None
+    cursor = dbapi_connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=15000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A writer that begins as a reader can fail halfway with SQLITE_BUSY; IMMEDIATE makes it wait at the door instead.
+    writing = connection.get_execution_options().get("writing", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

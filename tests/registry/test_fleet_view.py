@@ -1,0 +1,187 @@
+"""The change feed and the view it feeds: what a commit changed is what every view knows."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fleetward import errors
+from fleetward.arn import Arns
+from fleetward.registry import certificates, groups, policies, things
+from fleetward.registry.feed import Feed
+from fleetward.registry.view import FleetView
+from fleetward.respond.isolation import IsolationWatch
+from fleetward.store.database import Database, sqlite_url
+from fleetward.store.tables import metadata
+
+ARNS = Arns("us-east-1", "123456789012")
+SHARED, OTHER = "aa" * 32, "bb" * 32
+ALLOW = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}]})
+DENY = ALLOW.replace("Allow", "Deny")
+
+
+def follow(database):
+    """A view that follows the store's feed."""
+    view, feed = FleetView(ARNS), Feed(database)
+    watch = IsolationWatch(view)
+    shifts = []
+    watch.apply(feed.subscribe(lambda changes: shifts.append(watch.apply(changes))))
+    return view, shifts
+
+
+@pytest.fixture
+def database(tmp_path):
+    made = Database(sqlite_url(tmp_path / "store.db"))
+    metadata.create_all(made.engine)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def fleet(database):
+    """The story's fleet: two sensors that share a certificate, and a group that denies everything."""
+    with database.transaction(0) as tx:
+        policies.create(tx, "allow", ALLOW)
+        policies.create(tx, "deny", DENY)
+        groups.create(tx, "isolated")
+        policies.attach(tx, "deny", ARNS.iot("thinggroup", "isolated"))
+        for certificate in (SHARED, OTHER):
+            certificates.add(tx, certificate, "PEM", True, 0, 1)
+            policies.attach(tx, "allow", ARNS.iot("cert", certificate))
+        for name in ("one", "two"):
+            things.create(tx, name)
+            certificates.attach_thing(tx, name, ARNS.iot("cert", SHARED))
+    return database
+
+
+class TestAssociation:
+    def test_client_id_and_attachment(self, fleet):
+        """A connection stands for a thing when the client id is its name and the certificate is attached to it."""
+        view, _ = follow(fleet)
+        assert view.association(SHARED, "one").name == "one"
+        assert view.association(SHARED, "else") is None
+        assert view.association(OTHER, "one") is None
+        assert view.association("cc" * 32, "one") is None
+
+    def test_exclusive_thing(self, fleet):
+        """A certificate that is exclusive to a thing stands for it under any client id."""
+        view, _ = follow(fleet)
+        with fleet.transaction(1) as tx:
+            things.create(tx, "three")
+            certificates.attach_thing(tx, "three", ARNS.iot("cert", OTHER), exclusive=True)
+        assert view.association(OTHER, "whatever").name == "three"
+
+
+class TestIsolation:
+    def test_only_the_thing_in_the_group(self, fleet):
+        """Isolation is the thing's, not its certificate's: a twin that shares the certificate stays free."""
+        view, shifts = follow(fleet)
+        with fleet.transaction(1) as tx:
+            groups.add_thing(tx, "isolated", "two")
+        assert view.is_isolated("two")
+        assert not view.is_isolated("one")
+        assert view.isolated_things() == {"two"} == set(view.isolated_things_of(SHARED))
+        assert shifts[-1].isolated == ("two",)
+
+    @pytest.mark.parametrize("door", ["leave", "detach", "version", "group"])
+    def test_every_way_out_is_a_release(self, fleet, door):
+        """Leaving isolation is noticed whichever part of the registry changed."""
+        with fleet.transaction(1) as tx:
+            groups.add_thing(tx, "isolated", "two")
+        view, shifts = follow(fleet)
+        with fleet.transaction(2) as tx:
+            if door == "leave":
+                groups.remove_thing(tx, "isolated", "two")
+            elif door == "detach":
+                policies.detach(tx, "deny", ARNS.iot("thinggroup", "isolated"))
+            elif door == "version":
+                policies.create_version(tx, "deny", ALLOW, as_default=True)
+            else:
+                groups.delete(tx, "isolated")
+        assert shifts[-1].released == ("two",)
+        assert not view.is_isolated("two")
+
+    def test_ancestor_group(self, fleet):
+        """A policy on an ancestor group isolates the things of the groups below it."""
+        view, _ = follow(fleet)
+        with fleet.transaction(1) as tx:
+            groups.create(tx, "suspects", parent="isolated")
+            groups.add_thing(tx, "suspects", "one")
+        assert view.isolated_things() == {"one"}
+        assert view.things_in("isolated") == {"one"}
+
+    def test_no_policy_is_no_isolation(self, fleet):
+        """A thing whose policies merely do not allow it to connect is not isolated."""
+        with fleet.transaction(1) as tx:
+            things.create(tx, "three")
+        view, _ = follow(fleet)
+        assert not view.is_isolated("three")
+
+
+NAMES = st.sampled_from(["one", "two", "three"])
+GROUPS = st.sampled_from(["isolated", "g1", "g2", "g3"])
+STEPS = st.one_of(
+    st.tuples(st.just("create"), NAMES),
+    st.tuples(st.just("delete"), NAMES),
+    st.tuples(st.just("add"), GROUPS, NAMES),
+    st.tuples(st.just("remove"), GROUPS, NAMES),
+    st.tuples(st.just("group"), GROUPS, st.none() | GROUPS),
+    st.tuples(st.just("ungroup"), GROUPS),
+    st.tuples(st.just("attach"), st.sampled_from(["allow", "deny"]), GROUPS),
+    st.tuples(st.just("detach"), st.sampled_from(["allow", "deny"]), GROUPS),
+    st.tuples(st.just("pin"), NAMES, st.sampled_from([SHARED, OTHER])),
+    st.tuples(st.just("unpin"), NAMES, st.sampled_from([SHARED, OTHER])),
+)
+
+
+def take(tx, step):
+    match step:
+        case ("create", name):
+            things.create(tx, name)
+        case ("delete", name):
+            things.delete(tx, name)
+        case ("add", group, name):
+            groups.add_thing(tx, group, name)
+        case ("remove", group, name):
+            groups.remove_thing(tx, group, name)
+        case ("group", name, parent):
+            groups.create(tx, name, parent)
+        case ("ungroup", name):
+            groups.delete(tx, name)
+        case ("attach", policy, group):
+            policies.attach(tx, policy, ARNS.iot("thinggroup", group))
+        case ("detach", policy, group):
+            policies.detach(tx, policy, ARNS.iot("thinggroup", group))
+        case ("pin", name, certificate):
+            certificates.attach_thing(tx, name, ARNS.iot("cert", certificate))
+        case ("unpin", name, certificate):
+            certificates.detach_thing(tx, name, ARNS.iot("cert", certificate))
+
+
+@given(steps=st.lists(STEPS, max_size=15))
+@settings(max_examples=20, deadline=None)
+def test_following_equals_reading_anew(tmp_path_factory, steps):
+    """A view that followed the feed step by step is the view of a reader who starts now, isolation included."""
+    database = Database(sqlite_url(tmp_path_factory.mktemp("feed") / "store.db"))
+    metadata.create_all(database.engine)
+    with database.transaction(0) as tx:
+        policies.create(tx, "allow", ALLOW)
+        policies.create(tx, "deny", DENY)
+        for certificate in (SHARED, OTHER):
+            certificates.add(tx, certificate, "PEM", True, 0, 1)
+    followed, _ = follow(database)
+    for step in steps:
+        try:
+            with database.transaction(1) as tx:
+                take(tx, step)
+        except errors.Refusal:
+            continue
+    fresh, _ = follow(database)
+    assert {thing.name: thing for thing in followed.things()} == {thing.name: thing for thing in fresh.things()}
+    assert {c.id: c for c in followed.certificates()} == {c.id: c for c in fresh.certificates()}
+    assert followed.isolated_things() == fresh.isolated_things()
+    for group in ("isolated", "g1", "g2", "g3"):
+        assert followed.group(group) == fresh.group(group)
+        assert followed.things_in(group) == fresh.things_in(group)
+    database.close()
