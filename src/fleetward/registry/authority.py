@@ -8,6 +8,7 @@ it passes OpenSSL's X509_STRICT, Python's default from 3.13.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -148,7 +149,7 @@ class Authority:
         try:
             subject, public = _read_csr(csr_pem)
             return self._issue_device(subject, public, now, None)
-        except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature) as error:
+        except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature, x509.InvalidVersion) as error:
             raise errors.InvalidRequest(f"The certificate signing request is invalid: {error}") from error
 
     def _issue_device(
@@ -226,10 +227,14 @@ def _alternative_names(names: Iterable[str]) -> x509.SubjectAlternativeName:
 def _general_name(name: str) -> x509.GeneralName:
     with suppress(ValueError):
         return x509.IPAddress(ip_address(name.partition("%")[0]))
-    try:
-        return x509.DNSName(name.encode("idna").decode())
-    except ValueError:
-        raise ValueError(f"{name!r} is neither a host name nor an IP address") from None
+    with suppress(ValueError):
+        host = name.encode("idna").decode()
+        if _HOST_NAME.fullmatch(host):
+            return x509.DNSName(host)
+    raise ValueError(f"{name!r} is neither a host name nor an IP address")
+
+
+_HOST_NAME = re.compile(r"(\*\.)?([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
 
 
 def _validity(now: Millis, not_after: datetime) -> Validity:

@@ -55,7 +55,7 @@ def certificate_context(der: bytes) -> dict[str, ContextValue]:
     """
     try:
         certificate = x509.load_der_x509_certificate(der)
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise errors.CertificateValidation(f"This is not an X.509 certificate: {error}") from error
     context: dict[str, ContextValue] = {"iot:Certificate.SerialNumber": str(certificate.serial_number)}
     context |= _family("Subject", _readable(_subject(certificate)))
@@ -81,7 +81,7 @@ def _readable(found: Iterator[Found]) -> Iterator[Found]:
     """As far as it can be read: certificates of other makers hold what they hold."""
     try:
         yield from found
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         return
 
 

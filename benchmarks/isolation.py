@@ -1,0 +1,237 @@
+"""How fast a compromised device is cut off, measured on this machine through the public doors.
+
+Two figures, each over many runs with a warm function and connected devices:
+
+    window close   from the end of the deciding window (percentile criterion) to the dropped connection
+    static bound   from the offending publish (bound on single messages) to the dropped connection
+
+The whole way is inside: decision, transaction, SNS delivery, the function's boto3 call, the registry change, the cut.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import ssl
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fleetward.client import ServerInfo, clients
+from fleetward.gateway.codec import Reader, encode
+from fleetward.gateway.packets import V311, Connack, Connect, Publish
+from fleetward.simulate import provision
+from fleetward.simulate.provision import Broker, Keys
+
+WINDOW = 5
+PEERS = 10
+"""Healthy devices that send in every window, so that the percentile has a population."""
+TOPIC = "bench/readings"
+
+
+class Device(asyncio.Protocol):
+    """A small MQTT client; `dropped` is set to the time at which the server closed the connection."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.accepted: asyncio.Future[int] = loop.create_future()
+        self.dropped: asyncio.Future[float] = loop.create_future()
+        self._reader = Reader(1 << 20, V311)
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed(data)
+        for packet in self._reader.packets():
+            if isinstance(packet, Connack):
+                self.accepted.set_result(packet.reason)
+
+    def connection_lost(self, _reason: Exception | None) -> None:
+        if not self.dropped.done():
+            self.dropped.set_result(time.time())
+
+    def publish(self, size: int) -> None:
+        self._transport.write(encode(Publish(TOPIC, b"x" * size), V311))
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+async def connect(name: str, server: ServerInfo, context: ssl.SSLContext) -> Device:
+    loop = asyncio.get_running_loop()
+    _, device = await loop.create_connection(Device, server.mqtt_host, server.mqtt_port, ssl=context)
+    device._transport.write(encode(Connect(name, keep_alive=0), V311))
+    reason = await asyncio.wait_for(device.accepted, 10)
+    if reason:
+        raise RuntimeError(f"{name} was refused: {reason}")
+    return device
+
+
+def fleet(client: Callable[[str], Any], place: str, names: list[str]) -> Keys:
+    """One certificate for all devices of the benchmark, and a thing for each."""
+    client("iot").create_policy(
+        policyName="BenchPolicy", policyDocument=provision.document(provision.allow("iot:*", "*"))
+    )
+    keys = provision.certificate(client, "BenchPolicy")
+    for name in names:
+        client("iot").create_thing(thingName=name)
+        client("iot").attach_thing_principal(thingName=name, principal=keys.certificate_arn)
+    return keys
+
+
+def watch(client: Callable[[str], Any], place: str, topic_arn: str, criteria: dict[str, Any]) -> None:
+    """One security profile on message size, attached to all things; any other is detached."""
+    iot, target = client("iot"), f"arn:aws:iot:{place}:all/things"
+    for mapping in iot.list_security_profiles_for_target(securityProfileTargetArn=target)[
+        "securityProfileTargetMappings"
+    ]:
+        iot.delete_security_profile(securityProfileName=mapping["securityProfileIdentifier"]["name"])
+    iot.create_security_profile(
+        securityProfileName="Bench",
+        behaviors=[{"name": "TooLarge", "metric": "aws:message-byte-size", "criteria": criteria}],
+        alertTargets={"SNS": {"alertTargetArn": topic_arn, "roleArn": "arn:aws:iam::123456789012:role/BenchAlerts"}},
+        tags=[{"Key": "statistical-margin-percent", "Value": "10"}],
+    )
+    iot.attach_security_profile(securityProfileName="Bench", securityProfileTargetArn=target)
+
+
+async def window_close(devices: dict[str, Device], peers: list[Device], names: list[str], together: int) -> list[float]:
+    """Seconds from the window's end to the drop; `together` devices are compromised in each window."""
+    delays: list[float] = []
+    await asyncio.sleep(WINDOW + 1)
+    for start in range(0, len(names), together):
+        end = (time.time() // WINDOW + 1) * WINDOW
+        await asyncio.sleep(max(0.0, end - WINDOW / 2 - time.time()))
+        if time.time() > end - 1:
+            end += WINDOW
+            await asyncio.sleep(end - WINDOW / 2 - time.time())
+        for peer in peers:
+            peer.publish(20)
+        bad = [devices[name] for name in names[start : start + together]]
+        for device in bad:
+            device.publish(3000)
+        dropped = await asyncio.wait_for(asyncio.gather(*(device.dropped for device in bad)), WINDOW * 3)
+        delays += [moment - end for moment in dropped]
+        print(f"\r  window close: {len(delays)} of {len(names)} runs", end="", file=sys.stderr)
+    print(file=sys.stderr)
+    return delays
+
+
+async def static_bound(devices: dict[str, Device], names: list[str]) -> list[float]:
+    """Seconds from the offending publish to the drop, one device at a time."""
+    delays: list[float] = []
+    await asyncio.sleep(1)
+    for name in names:
+        await asyncio.sleep(0.13)
+        sent = time.time()
+        devices[name].publish(3000)
+        delays.append(await asyncio.wait_for(devices[name].dropped, 15) - sent)
+        print(f"\r  static bound: {len(delays)} of {len(names)} runs", end="", file=sys.stderr)
+    print(file=sys.stderr)
+    return delays
+
+
+async def measure(runs: int, together: int, folder: Path) -> dict[str, list[float]]:
+    server = start(folder)
+    client = clients(server)
+    place = f"{server.region}:{server.account_id}"
+    peers = [f"peer{number}" for number in range(PEERS)]
+    bad = [f"bad{number:04}" for number in range(2 * runs)]
+    print("  setting up", file=sys.stderr)
+    keys = fleet(client, place, peers + bad)
+    provision.isolation(client)
+    topic_arn = provision.alerting(client, "bench@example.com")
+    event = json.dumps({"Records": [{"Sns": {"Message": json.dumps({"thingName": "nobody"})}}]})
+    client("lambda").invoke(FunctionName=provision.ISOLATE_FUNCTION, Payload=event)
+    context = tls(keys, Broker(server.mqtt_host, server.mqtt_port, Path(server.ca_file).read_text()), folder)
+    devices = {name: await connect(name, server, context) for name in peers + bad}
+    statistical = {
+        "comparisonOperator": "less-than-equals",
+        "durationSeconds": WINDOW,
+        "statisticalThreshold": {"statistic": "p50"},
+    }
+    watch(client, place, topic_arn, statistical)
+    close = await window_close(devices, [devices[name] for name in peers], bad[:runs], together)
+    watch(client, place, topic_arn, {"comparisonOperator": "less-than-equals", "value": {"count": 1000}})
+    static = await static_bound(devices, bad[runs:])
+    for device in devices.values():
+        device.close()
+    return {"window close": close, "static bound": static}
+
+
+def tls(keys: Keys, broker: Broker, folder: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata=broker.ca_pem)
+    (folder / "bench.pem").write_text(keys.certificate_pem)
+    (folder / "bench.key").write_text(keys.private_key_pem)
+    context.load_cert_chain(folder / "bench.pem", folder / "bench.key")
+    return context
+
+
+def start(folder: Path) -> ServerInfo:
+    data = folder / "data"
+    command = [
+        sys.executable,
+        "-m",
+        "fleetward",
+        "serve",
+        "--data-dir",
+        str(data),
+        "--api-port",
+        "0",
+        "--mqtt-port",
+        "0",
+    ]
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+    STARTED.append(process)
+    while (server := ServerInfo.load(data)) is None:
+        if process.poll() is not None:
+            raise RuntimeError((folder / "server.log").read_text())
+        time.sleep(0.05)
+    return server
+
+
+STARTED: list[subprocess.Popen[bytes]] = []
+
+
+def report(figures: dict[str, list[float]], goals: dict[str, float]) -> None:
+    print(f"machine: {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}")
+    print(f"{'':14}{'runs':>6}{'p50':>9}{'p95':>9}{'max':>9}   goal for p95")
+    for name, delays in figures.items():
+        ranks = statistics.quantiles(delays, n=20, method="inclusive")
+        reached = "reached" if ranks[18] <= goals[name] else "NOT reached"
+        print(
+            f"{name:14}{len(delays):6}{statistics.median(delays) * 1000:6.0f} ms{ranks[18] * 1000:6.0f} ms"
+            f"{max(delays) * 1000:6.0f} ms   {goals[name] * 1000:.0f} ms: {reached}"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--together", type=int, default=5, help="devices compromised in the same window")
+    parser.add_argument("--json", type=Path, help="write the raw delays (seconds) here")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="fleetward-bench-") as folder:
+        try:
+            figures = asyncio.run(measure(arguments.runs, arguments.together, Path(folder)))
+        finally:
+            for process in STARTED:
+                process.terminate()
+                process.wait(10)
+    report(figures, {"window close": 1.0, "static bound": 0.7})
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""The alert as AWS sends it: the compact JSON of a ViolationEvent (detect.md D.1).
+
+Key order is the one captured at AWS; times are whole epoch milliseconds, unlike in the API. What the capture lacks
+comes after its keys: `verificationState` (AWS's own samples read it), then our `explanation` and `reason`.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from fleetward.alarm import words
+from fleetward.model import AlarmEvent, Explanation
+
+BEHAVIOR_KEYS = ("criteria", "name", "metric", "metricDimension", "suppressAlerts", "exportMetric")
+CRITERIA_KEYS = (
+    "consecutiveDatapointsToClear",
+    "value",
+    "statisticalThreshold",
+    "mlDetectionConfig",
+    "durationSeconds",
+    "consecutiveDatapointsToAlarm",
+    "comparisonOperator",
+)
+MESSAGE_IDS = uuid.UUID("6a2f2c3e-5b1f-4f0a-9c4e-0d9b6f3a7e51")
+"""The namespace of alert message ids; changing it makes a replay after an upgrade send alerts twice."""
+
+
+def alert(event: AlarmEvent, behavior: Mapping[str, Any], verification_state: str = "UNKNOWN") -> str:
+    """The SNS message of one event; `behavior` is the violation's snapshot in the API's form."""
+    message: dict[str, Any] = {
+        "violationEventTime": event.time,
+        "thingName": event.thing,
+        "behavior": _ordered(behavior),
+        "violationEventType": event.kind.value,
+        "metricValue": metric_value(event),
+        "violationId": event.violation_id,
+        "securityProfileName": event.behavior.profile,
+        "verificationState": verification_state,
+        "explanation": explanation(event.explanation),
+        "reason": event.reason or None,
+    }
+    return json.dumps({key: value for key, value in message.items() if value is not None}, separators=(",", ":"))
+
+
+def message_id(event: AlarmEvent) -> str:
+    """The alert's MessageId: the same whenever the same event is told."""
+    return str(uuid.uuid5(MESSAGE_IDS, f"{event.violation_id}/{event.kind}"))
+
+
+def metric_value(event: AlarmEvent) -> dict[str, Any] | None:
+    """The event's value as the API's MetricValue; an invalidation has none."""
+    return None if event.value is None else {"count": event.value}
+
+
+def explanation(why: Explanation | None) -> dict[str, Any] | None:
+    """The explanation as a JSON document; topics come from devices and are cut short (an alert must fit SNS)."""
+    if why is None:
+        return None
+    document: dict[str, Any] = {
+        "summary": words.why(why),
+        "metric": why.metric,
+        "value": why.value,
+        "operator": str(why.operator),
+        "threshold": _whole(why.threshold),
+        "unit": why.unit,
+        "statistic": why.statistic,
+        "rank": why.rank,
+        "population": why.population,
+        "marginPercent": _whole(why.margin_percent) if why.statistic is not None else None,
+        "windowStart": why.window_start,
+        "windowEnd": why.window_end,
+        "datapoints": why.datapoints,
+        "early": why.early,
+        "topics": [
+            {"topic": words.plain(topic), "bytes": size, "messages": messages} for topic, size, messages in why.topics
+        ],
+    }
+    return {key: value for key, value in document.items() if value is not None}
+
+
+def _ordered(behavior: Mapping[str, Any]) -> dict[str, Any]:
+    ordered = _pick(behavior, BEHAVIOR_KEYS)
+    if "criteria" in ordered:
+        ordered["criteria"] = _pick(ordered["criteria"], CRITERIA_KEYS)
+    return ordered
+
+
+def _pick(members: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {key: members[key] for key in keys if members.get(key) is not None}
+
+
+def _whole(number: float) -> float:
+    return int(number) if number == int(number) else number

@@ -1,0 +1,185 @@
+"""What people read: why an alarm fell, what a behaviour expects and when it alarms, and the e-mail of an alert.
+
+The wire speaks of normal behaviour, people of the alarm: an alarm condition is the complement of the criterion
+(detect.md M1). Every number is taken from the behaviour itself (detect.md M9). Names and topics come from devices and
+are shown without control characters and cut short, so that no device can write an alert's text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from fleetward.meter.metrics import METRICS, Kind
+from fleetward.model import AlarmEvent, AlarmKind, Behavior, Explanation, Millis, Operator, StaticCriterion
+
+COMPLEMENT: Mapping[Operator, Operator] = {
+    Operator.LESS_THAN: Operator.GREATER_THAN_EQUALS,
+    Operator.LESS_THAN_EQUALS: Operator.GREATER_THAN,
+    Operator.GREATER_THAN: Operator.LESS_THAN_EQUALS,
+    Operator.GREATER_THAN_EQUALS: Operator.LESS_THAN,
+}
+
+PHRASES: Mapping[Operator, str] = {
+    Operator.LESS_THAN: "less than",
+    Operator.LESS_THAN_EQUALS: "at most",
+    Operator.GREATER_THAN: "greater than",
+    Operator.GREATER_THAN_EQUALS: "at least",
+}
+
+HEADLINES: Mapping[AlarmKind, str] = {
+    AlarmKind.IN_ALARM: "{thing} is in alarm",
+    AlarmKind.CLEARED: "{thing} is back to normal",
+    AlarmKind.INVALIDATED: "The alarm of {thing} has ended without being cleared",
+}
+
+SUBJECTS: Mapping[AlarmKind, str] = {
+    AlarmKind.IN_ALARM: "ALARM: {thing} violates {behavior}",
+    AlarmKind.CLEARED: "Cleared: {thing} no longer violates {behavior}",
+    AlarmKind.INVALIDATED: "Ended: alarm of {thing} on {behavior}",
+}
+
+SPANS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+SUBJECT_LENGTH = 99
+"""SNS allows subjects of fewer than 100 characters."""
+SHOWN_LENGTH = 128
+
+
+# --- parts of sentences -----------------------------------------------------------------------------------------------
+
+
+def plain(text: str, length: int = SHOWN_LENGTH) -> str:
+    """`text` from a device, fit to be shown: unprintable characters as `?`, and no longer than `length`."""
+    shown = text if len(text) <= length else text[: length - 1] + "…"
+    return shown if shown.isprintable() else "".join(letter if letter.isprintable() else "?" for letter in shown)
+
+
+def quantity(value: float, unit: str) -> str:
+    """A number with its unit: `30,210 B`, `1 message`, `12 messages`."""
+    number = f"{value:,.2f}".rstrip("0").rstrip(".")
+    if unit == "bytes":
+        return f"{number} B"
+    return f"{number} {unit[:-1] if value == 1 and unit.endswith('s') else unit}"
+
+
+def span(seconds: int) -> str:
+    """A duration in its largest whole unit: `5 minutes`, `90 seconds`, `1 hour`."""
+    size, unit = next((size, unit) for size, unit in SPANS if seconds % size == 0)
+    return f"{seconds // size} {unit}{'' if seconds == size else 's'}"
+
+
+def moment(time: Millis) -> str:
+    """`2026-11-24 10:05:00 UTC`, with milliseconds only when there are any."""
+    whole = datetime.fromtimestamp(time // 1000, UTC)
+    return f"{whole:%Y-%m-%d %H:%M:%S}{f'.{time % 1000:03d}' if time % 1000 else ''} UTC"
+
+
+# --- a behaviour ------------------------------------------------------------------------------------------------------
+
+
+def alarm_condition(behavior: Behavior) -> str:
+    """When this behaviour alarms: the form's words on the console (`Alarm when Message size is greater than p50…`)."""
+    when = f"Alarm when {_measured(behavior)} is {_compared(behavior, COMPLEMENT[behavior.criterion.operator])}"
+    return f"{when}{_margin(behavior)}{_in_a_row(behavior)}"
+
+
+def expected_behavior(behavior: Behavior) -> str:
+    """What this behaviour calls normal: the criterion as the API has it."""
+    normal = f"Normal is {_measured(behavior)} {_compared(behavior, behavior.criterion.operator)}"
+    return f"{normal} (API: {behavior.criterion.operator} {_wire_threshold(behavior)})"
+
+
+def _measured(behavior: Behavior) -> str:
+    metric = METRICS[behavior.metric]
+    if metric.kind is Kind.SIZE and isinstance(behavior.criterion, StaticCriterion):
+        return f"{metric.label} of a single message"
+    return f"{metric.label} over {span(behavior.duration_seconds)}"
+
+
+def _compared(behavior: Behavior, operator: Operator) -> str:
+    criterion = behavior.criterion
+    if isinstance(criterion, StaticCriterion):
+        return f"{PHRASES[operator]} {quantity(criterion.bound, METRICS[behavior.metric].unit)}"
+    return f"{PHRASES[operator]} {criterion.label} of all other devices"
+
+
+def _margin(behavior: Behavior) -> str:
+    criterion = behavior.criterion
+    if isinstance(criterion, StaticCriterion) or not criterion.margin_percent:
+        return ""
+    return f" by more than {criterion.margin_percent:g} %"
+
+
+def _in_a_row(behavior: Behavior) -> str:
+    if behavior.datapoints_to_alarm == 1:
+        return ""
+    return f", {behavior.datapoints_to_alarm} times in a row"
+
+
+def _wire_threshold(behavior: Behavior) -> str:
+    criterion = behavior.criterion
+    return str(criterion.bound) if isinstance(criterion, StaticCriterion) else criterion.label
+
+
+# --- a verdict --------------------------------------------------------------------------------------------------------
+
+
+def why(explanation: Explanation) -> str:
+    """The verdict in one line: `30,210 B against the p50 of 1 other device = 260 B, margin 10 %`."""
+    value = quantity(explanation.value, explanation.unit)
+    threshold = quantity(explanation.threshold, explanation.unit)
+    if explanation.statistic is None:
+        metric = METRICS.get(explanation.metric)
+        single = " in a single message" if metric is not None and metric.kind is Kind.SIZE else ""
+        return f"{value}{single} against the bound of {threshold}"
+    others = quantity(explanation.population or 0, "other devices")
+    margin = f", margin {explanation.margin_percent:g} %" if explanation.margin_percent else ""
+    return f"{value} against the {explanation.statistic} of {others} = {threshold}{margin}"
+
+
+def standing(isolated: bool) -> str:
+    """How an open violation stands (detect.md M15): nothing arrives from an isolated thing, so its alarm stays open."""
+    return "in alarm, isolated" if isolated else "in alarm"
+
+
+# --- an alert ---------------------------------------------------------------------------------------------------------
+
+
+def email_subject(event: AlarmEvent) -> str:
+    subject = SUBJECTS[event.kind].format(thing=plain(event.thing, 60), behavior=event.behavior.name)
+    return plain(subject, SUBJECT_LENGTH)
+
+
+def email_text(event: AlarmEvent) -> str:
+    """The alert as an e-mail's text: what happened, why, what is expected, and the violation's names."""
+    behavior = event.behavior
+    headline = HEADLINES[event.kind].format(thing=plain(event.thing))
+    facts = {
+        "Why": _reason(event),
+        "Alarm condition": alarm_condition(behavior).removeprefix("Alarm when "),
+        "Expected": expected_behavior(behavior).removeprefix("Normal is "),
+        "Clears after": quantity(behavior.datapoints_to_clear, "normal datapoints") + " in a row",
+        "Profile": behavior.profile,
+        "Behavior": behavior.name,
+        "Thing": plain(event.thing),
+        "Violation": event.violation_id,
+        "Time": moment(event.time),
+    }
+    lines = [f"{headline}.", "", *(f"{name + ':':<16} {text}" for name, text in facts.items() if text)]
+    if event.explanation is not None:
+        lines += ["", *_evidence(event.explanation)]
+    return "\n".join(lines) + "\n"
+
+
+def _reason(event: AlarmEvent) -> str:
+    return why(event.explanation) if event.explanation is not None else plain(event.reason, 1_000)
+
+
+def _evidence(explanation: Explanation) -> list[str]:
+    early = " (decided as soon as the bound was crossed)" if explanation.early else ""
+    lines = [f"Window: {moment(explanation.window_start)} to {moment(explanation.window_end)}{early}"]
+    if explanation.topics:
+        lines.append("Published to:")
+    for topic, size, messages in explanation.topics:
+        lines.append(f"  {plain(topic)}: {quantity(size, 'bytes')} in {quantity(messages, 'messages')}")
+    return lines

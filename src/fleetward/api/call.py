@@ -1,0 +1,87 @@
+"""What an operation is given: one `Call`, and through it the rooms of the house."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fleetward.model import Millis
+
+if TYPE_CHECKING:
+    from botocore.model import OperationModel
+
+    from fleetward.api.keys import KeyRing
+    from fleetward.arn import Arns
+    from fleetward.functions.service import Functions
+    from fleetward.gateway.doors import Clock
+    from fleetward.gateway.service import Gateway
+    from fleetward.notify.service import Notifier
+    from fleetward.registry.authority import Authority
+    from fleetward.registry.view import FleetView
+    from fleetward.settings import Settings
+    from fleetward.store.database import Database, Reader, Transaction
+    from fleetward.store.history import History
+
+
+_ABSENT: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: the principal behind the access key, or nobody for the few requests that need no signature."""
+
+    principal_arn: str | None
+    account: str
+    key_id: str | None = None
+
+    @property
+    def anonymous(self) -> bool:
+        return self.principal_arn is None
+
+
+@dataclass(slots=True)
+class Rooms:
+    """The rooms an operation may use; app.py fills them in. A test gives only those it needs."""
+
+    settings: Settings
+    arns: Arns
+    clock: Clock
+    database: Database
+    keys: KeyRing
+    authority: Authority = _ABSENT
+    view: FleetView = _ABSENT
+    gateway: Gateway = _ABSENT
+    history: History = _ABSENT
+    notifier: Notifier = _ABSENT
+    functions: Functions = _ABSENT
+
+
+@dataclass(slots=True)
+class Call:
+    """One request, signature verified and parameters checked against the service model.
+
+    `params` are keyed as in the model: blobs are bytes, timestamps aware datetimes. `breaches` is empty except for the
+    operations that report breaches of the model themselves (operations.LENIENT).
+    """
+
+    rooms: Rooms
+    operation: OperationModel
+    params: dict[str, Any]
+    caller: Caller
+    now: Millis
+    request_id: str
+    peer: str = ""
+    breaches: tuple[str, ...] = ()
+
+    @property
+    def service(self) -> str:
+        """The botocore name of the service: "iot", "iot-data"…"""
+        return self.operation.service_model.service_name
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """A change to the store, made at `now`."""
+        return self.rooms.database.transaction(self.now)
+
+    def read(self) -> AbstractContextManager[Reader]:
+        return self.rooms.database.read()

@@ -1,0 +1,73 @@
+"""fleetward: the operations beyond AWS's, for the command line and for scripts."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy.engine import RowMapping
+
+from fleetward.alarm import violations
+from fleetward.alarm.violations import Filter
+from fleetward.api.call import Call
+from fleetward.api.paging import page, page_of
+from fleetward.api.times import datetime_of
+from fleetward.model import Decision, Measure
+from fleetward.notify import outbox
+from fleetward.respond.quarantine import carry_out
+from fleetward.store.tables import detect as tables
+
+
+def quarantine_thing(call: Call) -> dict[str, Any]:
+    return {"thingGroupName": _carry_out(call, Measure.QUARANTINE)[0]}
+
+
+def release_thing(call: Call) -> dict[str, Any]:
+    return {"thingGroupNames": _carry_out(call, Measure.RELEASE)}
+
+
+def list_violations(call: Call) -> dict[str, Any]:
+    """The open violations, newest first, each with its explanation."""
+    kept = Filter(thing=call.params.get("thingName"))
+    with call.read() as look:
+        rows, token = page(call, look, violations.active(kept), tables.violations.c.number, ascending=False)
+    return {"violations": [_shown(call, row) for row in rows], "nextToken": token}
+
+
+def list_outbox(call: Call) -> dict[str, Any]:
+    """The mails in the local outbox, newest first."""
+    with call.read() as look:
+        mails, token = page_of(call, outbox.mails(look))
+    return {
+        "mails": [
+            {
+                "id": str(mail["id"]),
+                "to": mail["recipient"],
+                "subject": mail["subject"],
+                "body": mail["body"],
+                "timestamp": datetime_of(mail["created_at"]),
+            }
+            for mail in mails
+        ],
+        "nextToken": token,
+    }
+
+
+def _shown(call: Call, row: RowMapping) -> dict[str, Any]:
+    explanation = row["explanation"] or {}
+    return {
+        "violationId": row["id"],
+        "thingName": row["thing"],
+        "securityProfileName": row["profile"],
+        "behaviorName": row["behavior_name"],
+        "startTime": datetime_of(row["started_at"]),
+        "isolated": call.rooms.view.is_isolated(row["thing"]),
+        "explanation": explanation.get("summary", ""),
+        "explanationDocument": json.dumps(explanation),
+    }
+
+
+def _carry_out(call: Call, measure: Measure) -> list[str]:
+    decision = Decision(measure, call.params["thingName"], call.params.get("reason", ""))
+    with call.transaction() as tx:
+        return carry_out(tx, call.rooms.arns, decision, call.rooms.settings.quarantine_group)

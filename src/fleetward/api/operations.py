@@ -1,0 +1,65 @@
+"""REGISTRY: every operation that is served. A function named after an operation (CreateThing → create_thing) in one of
+the service's modules serves it; adding an operation is writing that function, adding a noun is one file and one row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+from botocore import xform_name
+
+from fleetward.api import (
+    certificates,
+    endpoints,
+    fleetward,
+    functions,
+    identity,
+    logs,
+    messages,
+    policies,
+    roles,
+    schedules,
+    security_profiles,
+    thing_groups,
+    things,
+    topics,
+    violations,
+)
+from fleetward.api.call import Call
+
+Result = Mapping[str, Any] | None
+Operation = Callable[[Call], Result | Awaitable[Result]]
+
+REGISTRY: dict[str, tuple[ModuleType, ...]] = {
+    "iot": (things, thing_groups, certificates, policies, security_profiles, violations, endpoints),
+    "iot-data": (messages,),
+    "sns": (topics,),
+    "lambda": (functions,),
+    "logs": (logs,),
+    "events": (schedules,),
+    "iam": (roles,),
+    "sts": (identity,),
+    "fleetward": (fleetward,),
+}
+
+LENIENT = frozenset({("iot", "ValidateSecurityProfileBehaviors")})
+"""Operations that report breaches of the service model themselves: they get them as `call.breaches`."""
+
+
+@cache
+def find(service: str, operation: str) -> Operation | None:
+    """What serves `operation` of `service` (botocore's names), or None when we do not."""
+    name = xform_name(operation)
+    for module in REGISTRY.get(service, ()):
+        function: Operation | None = getattr(module, name, None)
+        if function is not None and getattr(function, "__module__", None) == module.__name__:
+            return function
+    return None
+
+
+def served(service: str, names: list[str]) -> list[str]:
+    """Those of the operations `names` that are served."""
+    return [name for name in names if find(service, name)]

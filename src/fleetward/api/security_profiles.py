@@ -1,0 +1,124 @@
+"""iot: security profiles, what is wrong with them, and where they are attached."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.engine import RowMapping
+
+from fleetward import errors
+from fleetward.api.call import Call
+from fleetward.api.paging import page_of
+from fleetward.api.times import datetime_of
+from fleetward.detect import profile_members, profile_store, profiles, targets
+from fleetward.detect.inputs import Target
+
+
+def create_security_profile(call: Call) -> dict[str, Any]:
+    name = call.params["securityProfileName"]
+    added_tags = {tag["Key"]: tag.get("Value", "") for tag in call.params.get("tags") or ()}
+    with call.transaction() as tx:
+        profile_store.create(tx, call.rooms.arns, name, call.params, added_tags)
+    return _identified(call, name, "securityProfileName", "securityProfileArn")
+
+
+def update_security_profile(call: Call) -> dict[str, Any]:
+    with call.transaction() as tx:
+        row = profile_store.update(
+            tx, call.params["securityProfileName"], call.params, call.params.get("expectedVersion")
+        )
+    return _shown(call, row)
+
+
+def delete_security_profile(call: Call) -> dict[str, Any]:
+    with call.transaction() as tx:
+        profile_store.delete(
+            tx, call.rooms.arns, call.params["securityProfileName"], call.params.get("expectedVersion")
+        )
+    return {}
+
+
+def describe_security_profile(call: Call) -> dict[str, Any]:
+    with call.read() as look:
+        return _shown(call, profile_store.get(look, call.params["securityProfileName"]))
+
+
+def list_security_profiles(call: Call) -> dict[str, Any]:
+    metric, dimension = call.params.get("metricName"), call.params.get("dimensionName")
+    if metric and dimension:
+        raise errors.InvalidRequest("metricName and dimensionName cannot be given together")
+    with call.read() as look:
+        rows = profile_store.every(look)
+    if metric:
+        rows = [row for row in rows if metric in profile_members.used_metrics(row["document"])]
+    if dimension:
+        rows = [row for row in rows if dimension in profile_members.used_dimensions(row["document"])]
+    found, token = page_of(call, rows)
+    return {"securityProfileIdentifiers": [_identified(call, row["name"]) for row in found], "nextToken": token}
+
+
+def validate_security_profile_behaviors(call: Call) -> dict[str, Any]:
+    """Tells everything that is wrong, breaches of the service model's constraints included, as a 200 (detect.md B)."""
+    if "behaviors" not in call.params:
+        raise errors.InvalidRequest(call.breaches[0])
+    complaints = profiles.validate(call.params["behaviors"]) or call.breaches
+    return {"valid": not complaints, "validationErrors": [{"errorMessage": complaint} for complaint in complaints]}
+
+
+def attach_security_profile(call: Call) -> dict[str, Any]:
+    target = _target(call)
+    with call.transaction() as tx:
+        profile_store.attach(tx, call.params["securityProfileName"], target)
+    return {}
+
+
+def detach_security_profile(call: Call) -> dict[str, Any]:
+    target = _target(call)
+    with call.transaction() as tx:
+        profile_store.detach(tx, call.params["securityProfileName"], target)
+    return {}
+
+
+def list_targets_for_security_profile(call: Call) -> dict[str, Any]:
+    with call.read() as look:
+        rows = profile_store.attachments_of(look, call.params["securityProfileName"])
+    found, token = page_of(call, rows)
+    return {"securityProfileTargets": [_shown_target(call, row) for row in found], "nextToken": token}
+
+
+def list_security_profiles_for_target(call: Call) -> dict[str, Any]:
+    target = _target(call)
+    with call.read() as look:
+        rows = profile_store.attachments_for(look, target, call.params.get("recursive", False))
+    found, token = page_of(call, rows)
+    mappings = [
+        {
+            "securityProfileIdentifier": _identified(call, row["profile_name"]),
+            "target": _shown_target(call, row),
+        }
+        for row in found
+    ]
+    return {"securityProfileTargetMappings": mappings, "nextToken": token}
+
+
+def _target(call: Call) -> Target:
+    return targets.parse(call.params["securityProfileTargetArn"], call.rooms.arns)
+
+
+def _identified(call: Call, name: str, name_key: str = "name", arn_key: str = "arn") -> dict[str, Any]:
+    return {name_key: name, arn_key: call.rooms.arns.iot("securityprofile", name)}
+
+
+def _shown(call: Call, row: RowMapping) -> dict[str, Any]:
+    return {
+        **_identified(call, row["name"], "securityProfileName", "securityProfileArn"),
+        "behaviors": [],
+        **row["document"],
+        "version": row["version"],
+        "creationDate": datetime_of(row["created_at"]),
+        "lastModifiedDate": datetime_of(row["modified_at"]),
+    }
+
+
+def _shown_target(call: Call, row: RowMapping) -> dict[str, Any]:
+    return {"arn": targets.render(profile_store.target_in(row), call.rooms.arns)}

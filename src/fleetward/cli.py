@@ -1,0 +1,188 @@
+"""The commands. Each imports what it needs when it runs, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import inspect
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+import typer
+
+from fleetward import __version__
+from fleetward.settings import Settings
+
+if TYPE_CHECKING:
+    from fleetward.client import ServerInfo
+
+cli = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Notice the IoT device that misbehaves, and cut it off.",
+)
+
+DataDir = Annotated[
+    Path,
+    typer.Option("--data-dir", envvar="FLEETWARD_DATA_DIR", help="Folder of the running server."),
+]
+
+
+@cli.callback(invoke_without_command=True)
+def _main(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        typer.echo(f"fleetward {__version__}")
+        raise typer.Exit
+
+
+def _serve(**options: Any) -> None:
+    """Run the server until it is told to stop (Ctrl-C or SIGTERM)."""
+    from fleetward.app import run
+
+    given = {name: value for name, value in options.items() if value not in (None, [], ())}
+    raise typer.Exit(run(_settings(given)))
+
+
+def _settings(given: dict[str, Any]) -> Settings:
+    from pydantic import ValidationError
+
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        for problem in error.errors():
+            name = ".".join(str(part) for part in problem["loc"])
+            typer.echo(f"fleetward: setting {name}: {problem['msg']} (given: {problem['input']!r})", err=True)
+        raise typer.Exit(2) from None
+
+
+def _option(name: str) -> inspect.Parameter:
+    """The command-line option of one setting; unset means: environment, then TOML, then the default."""
+    field = Settings.model_fields[name]
+    kind = field.annotation
+    flag = f"--{name.replace('_', '-')}"
+    if kind is bool:
+        annotation: Any = bool | None
+        flag = f"{flag}/--no-{name.replace('_', '-')}"
+    elif kind == list[str]:
+        annotation = list[str] | None
+    else:
+        plain = next((part for part in (kind, *get_args(kind)) if part in (int, str, Path)), str)
+        annotation = plain | None
+    choices = [str(choice) for choice in get_args(kind) if isinstance(choice, str | int)]
+    told = f"{field.description}{' One of ' + ', '.join(choices) + '.' if choices else ''}"
+    default = "" if field.default in (None, []) else f" [default: {field.default}]"
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[annotation, typer.Option(flag, help=told + default, show_default=False)],
+    )
+
+
+def _with_every_setting(command: Any) -> Any:
+    parameters = [_option(name) for name in Settings.model_fields]
+    command.__signature__ = inspect.Signature(parameters)
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
+
+
+cli.command("serve")(_with_every_setting(_serve))
+
+
+@cli.command()
+def demo(
+    exit_: Annotated[bool, typer.Option("--exit", help="Stop when the story ends.")] = False,
+    window_seconds: Annotated[int, typer.Option(min=5, max=3600, help="Length of the story's windows.")] = 10,
+) -> None:
+    """Tell the whole story live: a sensor turns bad, is noticed, and is cut off."""
+    from fleetward.simulate.story import tell
+
+    raise typer.Exit(tell(stay=not exit_, window_seconds=window_seconds))
+
+
+@cli.command()
+def env(data_dir: DataDir = Path("fleetward-data")) -> None:
+    """Print shell exports that point boto3, the AWS CLI and devices at the running server."""
+    server = _server(data_dir)
+    for name, value in {
+        "AWS_ENDPOINT_URL": server.endpoint_url,
+        "AWS_ACCESS_KEY_ID": server.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": server.secret_access_key,
+        "AWS_DEFAULT_REGION": server.region,
+        "FLEETWARD_CA_FILE": server.ca_file,
+        "FLEETWARD_MQTT_HOST": server.mqtt_host,
+        "FLEETWARD_MQTT_PORT": str(server.mqtt_port),
+    }.items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+@cli.command()
+def outbox(
+    data_dir: DataDir = Path("fleetward-data"),
+    last: Annotated[int, typer.Option(min=1, max=250, help="How many mails, newest last.")] = 20,
+) -> None:
+    """Show the e-mails that landed in the local outbox."""
+    mails = _call(data_dir, "list_outbox", maxResults=last)["mails"]
+    if not mails:
+        typer.echo("The outbox is empty.")
+    for mail in reversed(mails):
+        typer.echo(f"{mail['timestamp']:%Y-%m-%d %H:%M:%S}  to {mail['to']}\n  {mail['subject']}\n")
+        typer.echo("\n".join(f"    {line}" for line in mail["body"].splitlines()) + "\n")
+
+
+@cli.command()
+def quarantine(
+    thing: Annotated[str, typer.Argument(help="Name of the thing.")],
+    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "by hand",
+    data_dir: DataDir = Path("fleetward-data"),
+) -> None:
+    """Cut a thing off: move it to the quarantine group, which denies it everything."""
+    answer = _call(data_dir, "quarantine_thing", thingName=thing, reason=reason)
+    typer.echo(f"{thing} is isolated: it is now in thing group {answer['thingGroupName']}.")
+
+
+@cli.command()
+def release(
+    thing: Annotated[str, typer.Argument(help="Name of the thing.")],
+    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "by hand",
+    data_dir: DataDir = Path("fleetward-data"),
+) -> None:
+    """Set a thing free again: out of every group that denies it, its open violations closed."""
+    answer = _call(data_dir, "release_thing", thingName=thing, reason=reason)
+    typer.echo(f"{thing} is free: taken out of {', '.join(answer['thingGroupNames'])}.")
+
+
+def _server(data_dir: Path) -> ServerInfo:
+    from fleetward.client import ServerInfo
+
+    server = ServerInfo.load(data_dir)
+    if server is None:
+        typer.echo(
+            f"fleetward: no server runs on {data_dir}. Start one with: fleetward serve --data-dir {data_dir}", err=True
+        )
+        raise typer.Exit(1)
+    return server
+
+
+def _call(data_dir: Path, operation: str, **params: Any) -> Any:
+    """Calls an operation of the service `fleetward` on the running server; refusals become one line and exit code 1."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from fleetward.client import clients
+
+    try:
+        return getattr(clients(_server(data_dir))("fleetward"), operation)(**params)
+    except ClientError as error:
+        typer.echo(f"fleetward: {error.response['Error'].get('Message') or error}", err=True)
+    except BotoCoreError as error:
+        typer.echo(f"fleetward: the server does not answer: {error}", err=True)
+    raise typer.Exit(1)
+
+
+def main() -> None:
+    """The entry point of the `fleetward` command."""
+    try:
+        cli()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,67 @@
+"""boto3 clients of a running Fleetward, its own service `fleetward` included."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.session import get_session
+
+OWN_MODELS = Path(__file__).parent / "api" / "models"
+"""The botocore-style model of the service `fleetward`."""
+
+SERVER_FILE = "server.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """Where the server that runs on a data folder is to be found; kept in the folder while it runs."""
+
+    pid: int
+    endpoint_url: str
+    mqtt_host: str
+    mqtt_port: int
+    ca_file: str
+    region: str
+    account_id: str
+    access_key_id: str
+    secret_access_key: str
+
+    def save(self, data_dir: Path) -> None:
+        path = data_dir / SERVER_FILE
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(asdict(self), indent=2))
+
+    @staticmethod
+    def load(data_dir: Path) -> ServerInfo | None:
+        """None when no server has announced itself there."""
+        try:
+            return ServerInfo(**json.loads((data_dir / SERVER_FILE).read_text()))
+        except FileNotFoundError:
+            return None
+
+
+def clients(server: ServerInfo) -> Callable[[str], Any]:
+    """`clients(server)("iot")` is a boto3 client of the server's iot service with the root key; each is made once."""
+    core = get_session()
+    core.get_component("data_loader").search_paths.append(str(OWN_MODELS))
+    session = boto3.Session(
+        aws_access_key_id=server.access_key_id,
+        aws_secret_access_key=server.secret_access_key,
+        region_name=server.region,
+        botocore_session=core,
+    )
+    config = Config(retries={"max_attempts": 2}, connect_timeout=5, read_timeout=70)
+    made: dict[str, Any] = {}
+
+    def client(service: str) -> Any:
+        if service not in made:
+            made[service] = session.client(service, endpoint_url=server.endpoint_url, config=config)
+        return made[service]
+
+    return client

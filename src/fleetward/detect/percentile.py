@@ -1,0 +1,34 @@
+"""Exact nearest-rank percentiles over all *other* devices (detect.md B.2), for every device at once."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fleetward.meter.batch import Ids
+
+
+class OthersPercentile(NamedTuple):
+    """`values` holds the threshold of each device; `rank` (1-based) is its place among the `population` others."""
+
+    values: Ids
+    rank: int
+    population: int
+
+
+def others_percentile(values: Ids, hundredths: int) -> OthersPercentile | None:
+    """The percentile of everybody else, for each of `values`; None when nobody has another to be compared with.
+
+    Leaving one value out of a sorted array shifts what stands above it by one place, so one sort serves all devices:
+
+    >>> others_percentile(np.array([10, 20, 30]), 5000).values.tolist()
+    [20, 10, 10]
+    """
+    others = len(values) - 1
+    if others < 1:
+        return None
+    ordered = np.sort(values)
+    place = max(-(-hundredths * others // 10_000) - 1, 0)
+    below = values <= ordered[place]
+    return OthersPercentile(np.where(below, ordered[place + 1], ordered[place]), place + 1, others)

@@ -1,0 +1,127 @@
+"""Slots: every device the kernel knows has one place in all of its arrays."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleetward.detect.outcome import Mask
+from fleetward.meter.batch import Ids, unregistered_id
+from fleetward.model import Millis
+
+MAX_UNREGISTERED = 250_000
+"""Names without a thing record that are watched at once; further ones are not (memory stays bounded)."""
+
+NEVER = np.iinfo(np.int64).max
+
+_FIRST_SIZE = 64
+_MAX_DENSE = 1 << 24
+
+Number = TypeVar("Number", bound=np.generic)
+
+
+def grown(array: NDArray[Number], size: int, fill: int = 0) -> NDArray[Number]:
+    larger = np.full(size, fill, dtype=array.dtype)
+    larger[: len(array)] = array
+    return larger
+
+
+class Slots:
+    """Which device is where. A slot is free, registered (enrolled), unregistered (negative id), or *stray*: observed
+    under a registered id that was not enrolled yet, or not any more; strays are counted and judged by nobody.
+    """
+
+    def __init__(self) -> None:
+        self.size = _FIRST_SIZE
+        self.names: list[str] = [""] * self.size
+        self.ids: Ids = np.zeros(self.size, dtype=np.int64)
+        self.enrolled: Mask = np.zeros(self.size, dtype=np.bool_)
+        self.unregistered: Mask = np.zeros(self.size, dtype=np.bool_)
+        self.connected: Ids = np.zeros(self.size, dtype=np.int64)
+        self.active: Ids = np.full(self.size, NEVER, dtype=np.int64)
+        self.epoch: Ids = np.zeros(self.size, dtype=np.int64)
+        self.groups: dict[int, frozenset[str]] = {}
+        self._registered: dict[str, int] = {}
+        self._free = list(range(self.size - 1, -1, -1))
+        self._dense: Ids = np.full(self.size, -1, dtype=np.int64)
+        self._sparse: dict[int, int] = {}
+        self._others = 0
+
+    def find(self, ids: Ids) -> Ids:
+        """The slot of each id, -1 where it has none."""
+        slots = np.full(len(ids), -1, dtype=np.int64)
+        dense = (ids >= 0) & (ids < len(self._dense))
+        slots[dense] = self._dense[ids[dense]]
+        rest = np.flatnonzero(~dense)
+        if len(rest) and self._sparse:
+            slots[rest] = [self._sparse.get(id, -1) for id in ids[rest].tolist()]
+        return slots
+
+    def slot(self, id: int) -> int | None:
+        if 0 <= id < len(self._dense):
+            slot = int(self._dense[id])
+            return None if slot < 0 else slot
+        return self._sparse.get(id)
+
+    def named(self, name: str) -> list[int]:
+        """The slots of a name: as a registered thing, and as an unregistered one."""
+        slots = (self._registered.get(name), self.slot(unregistered_id(name)))
+        return [slot for slot in slots if slot is not None]
+
+    def is_full(self) -> bool:
+        """Whether no room is left for one more device without a thing record."""
+        return self._others >= MAX_UNREGISTERED
+
+    def add(self, id: int, name: str, now: Millis) -> int:
+        """Gives a device a slot. The arrays of others must have grown with `size` before the slot is used there."""
+        if not self._free:
+            self._grow()
+        slot = self._free.pop()
+        self.ids[slot], self.names[slot] = id, name
+        self.unregistered[slot] = id < 0
+        self.active[slot] = now
+        self._others += 1
+        if 0 <= id < _MAX_DENSE:
+            if id >= len(self._dense):
+                self._dense = grown(self._dense, min(max(2 * len(self._dense), id + 1), _MAX_DENSE), fill=-1)
+            self._dense[id] = slot
+        else:
+            self._sparse[id] = slot
+        return slot
+
+    def enroll(self, slot: int, name: str, groups: frozenset[str]) -> None:
+        self._others -= 0 if self.enrolled[slot] else 1
+        self.enrolled[slot] = True
+        self.names[slot] = name
+        self._registered[name] = slot
+        self.groups[slot] = groups
+
+    def remove(self, slot: int) -> None:
+        id, name = int(self.ids[slot]), self.names[slot]
+        self.groups.pop(slot, None)
+        if self._registered.get(name) == slot:
+            del self._registered[name]
+        if 0 <= id < len(self._dense):
+            self._dense[id] = -1
+        else:
+            self._sparse.pop(id, None)
+        self._others -= 0 if self.enrolled[slot] else 1
+        self.names[slot] = ""
+        self.enrolled[slot] = self.unregistered[slot] = False
+        self.ids[slot] = self.connected[slot] = self.epoch[slot] = 0
+        self.active[slot] = NEVER
+        self._free.append(slot)
+
+    def idle_since(self, time: Millis) -> list[int]:
+        """The slots of unregistered and stray devices that are not connected and did nothing at or after `time`."""
+        return np.flatnonzero(~self.enrolled & (self.active < time) & (self.connected == 0)).tolist()
+
+    def _grow(self) -> None:
+        old, self.size = self.size, 2 * self.size
+        self.names += [""] * old
+        self._free = list(range(self.size - 1, old - 1, -1))
+        for name in ("ids", "enrolled", "unregistered", "connected", "epoch"):
+            setattr(self, name, grown(getattr(self, name), self.size))
+        self.active = grown(self.active, self.size, fill=NEVER)

@@ -1,0 +1,181 @@
+"""Who is watched, by which behaviours, in which windows; and what ends a violation other than its own datapoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from fleetward.detect.coverage import Watch
+from fleetward.detect.criteria import settling_bound
+from fleetward.detect.explain import Ended
+from fleetward.detect.inputs import Configure, Enroll, Release, WatchedProfile, Withdraw
+from fleetward.detect.outcome import Outcome
+from fleetward.detect.slots import NEVER, Slots
+from fleetward.detect.streaks import Streaks
+from fleetward.detect.windows import Windows
+from fleetward.meter.batch import Ids
+from fleetward.meter.metrics import METRICS
+from fleetward.model import AlarmEvent, AlarmKind, Behavior, Millis
+
+RECYCLED_AT_ONCE = 1_000
+
+
+class State:
+    """Everything the kernel remembers. All arrays are indexed by slot and grow together.
+
+    Whatever begins to be watched at some moment, be it a behaviour, a device or both, is judged at the end of the first
+    window that starts at or after that moment.
+    """
+
+    def __init__(self) -> None:
+        self.watermark: Millis | None = None
+        self.slots = Slots()
+        self.windows = Windows(self.slots.size)
+        self.watches: dict[str, Watch] = {}
+        self.windows.use((), None, self.slots.connected)
+
+    def running(self) -> Iterator[tuple[Watch, Streaks]]:
+        return ((watch, streaks) for watch in self.watches.values() for streaks in watch.streaks.values())
+
+    def at(self, now: Millis) -> Millis:
+        """`now`, but never before the watermark."""
+        return now if self.watermark is None else max(now, self.watermark)
+
+    # --- profiles -----------------------------------------------------------------------------------------------------
+
+    def configure(self, item: Configure, outcome: Outcome) -> None:
+        now = self.at(item.now)
+        wanted = {profile.name: profile for profile in item.profiles}
+        for name, watch in self.watches.items():
+            self._retire(watch, wanted.get(name), now, outcome)
+        known, self.watches = self.watches, {}
+        for name in wanted:
+            self.watches[name] = known.get(name) or Watch(WatchedProfile(name), self.slots.size)
+        self.windows.use(_durations(wanted.values()), self.watermark, self.slots.connected)
+        for name, profile in wanted.items():
+            self._renew(self.watches[name], profile, now, outcome)
+
+    def _retire(self, watch: Watch, profile: WatchedProfile | None, now: Millis, outcome: Outcome) -> None:
+        """Ends the behaviours that are gone or are not what they were; `suppress_alerts` changes nothing."""
+        wanted = {behavior.name: behavior for behavior in profile.behaviors} if profile else {}
+        for name, streaks in list(watch.streaks.items()):
+            behavior = wanted.get(name)
+            if behavior and replace(behavior, suppress_alerts=streaks.behavior.suppress_alerts) == streaks.behavior:
+                streaks.behavior = behavior
+                continue
+            gone = Ended.BEHAVIOR_CHANGED if behavior else Ended.BEHAVIOR_REMOVED
+            self.invalidate(streaks, sorted(streaks.open), gone if profile else Ended.PROFILE_REMOVED, now, outcome)
+            del watch.streaks[name]
+
+    def _renew(self, watch: Watch, profile: WatchedProfile, now: Millis, outcome: Outcome) -> None:
+        """Covers what the profile targets now, and starts its new behaviours, in the profile's order."""
+        targets, watch.profile = watch.profile.targets, profile
+        if targets != profile.targets:
+            self._cover(watch, np.arange(self.slots.size), now, outcome)
+        known, watch.streaks = watch.streaks, {}
+        for behavior in profile.behaviors:
+            if behavior.metric in METRICS:
+                watch.streaks[behavior.name] = known.get(behavior.name) or self._begin(behavior, now)
+
+    def _begin(self, behavior: Behavior, now: Millis) -> Streaks:
+        streaks = Streaks(behavior, now, self.slots.size)
+        self._count_from_here(streaks, np.arange(self.slots.size))
+        return streaks
+
+    def _count_from_here(self, streaks: Streaks, slots: Ids) -> None:
+        if settling_bound(streaks.behavior):
+            window = self.windows[streaks.behavior.duration_seconds]
+            streaks.count_from(slots, window.counts[streaks.behavior.metric, ""].total[slots])
+
+    # --- devices ------------------------------------------------------------------------------------------------------
+
+    def place(self, id: int, name: str, now: Millis) -> int:
+        """Gives a device that is not known yet its slot."""
+        size = self.slots.size
+        slot = self.slots.add(id, name, now)
+        if self.slots.size != size:
+            self.windows.grow(self.slots.size)
+            for watch in self.watches.values():
+                watch.grow(self.slots.size)
+        for watch in self.watches.values():
+            watch.cover(self.slots, np.array([slot]), now)
+        return slot
+
+    def enroll(self, item: Enroll, outcome: Outcome) -> None:
+        now = self.at(item.now)
+        for slot in self.slots.named(item.name):
+            if self.slots.enrolled[slot] and self.slots.ids[slot] != item.id:
+                self._remove(slot, now, outcome)
+        known = self.slots.slot(item.id)
+        slot = self.place(item.id, item.name, now) if known is None else known
+        self.slots.enroll(slot, item.name, item.groups)
+        for watch in self.watches.values():
+            self._cover(watch, np.array([slot]), now, outcome)
+
+    def withdraw(self, item: Withdraw, outcome: Outcome) -> None:
+        slot = self.slots.slot(item.id)
+        if slot is not None:
+            self._remove(slot, self.at(item.now), outcome)
+
+    def release(self, item: Release, outcome: Outcome) -> None:
+        now = self.at(item.now)
+        for slot in self.slots.named(item.name):
+            for _, streaks in self.running():
+                self.invalidate(streaks, [slot], Ended.RELEASED, now, outcome)
+            for watch in self.watches.values():
+                watch.restart(slot, now)
+            self.windows.erase(slot, present=bool(self.slots.connected[slot] > 0))
+            self.slots.epoch[slot] += 1
+
+    def recycle(self, idle_since: Millis) -> None:
+        """Forgets devices without a thing record that did nothing since then, some each time to keep it short."""
+        for slot in self.slots.idle_since(idle_since)[:RECYCLED_AT_ONCE]:
+            if not any(slot in streaks.open for _, streaks in self.running()):
+                self._vacate(slot)
+
+    def _remove(self, slot: int, now: Millis, outcome: Outcome) -> None:
+        for _, streaks in self.running():
+            self.invalidate(streaks, [slot], Ended.DEREGISTERED, now, outcome)
+        self._vacate(slot)
+
+    def _vacate(self, slot: int) -> None:
+        self.windows.erase(slot, present=False)
+        for latest in self.windows.latest.values():
+            latest[slot] = 0
+        for watch in self.watches.values():
+            watch.since[slot] = NEVER
+            watch.restart(slot, NEVER)
+        self.slots.remove(slot)
+
+    def _cover(self, watch: Watch, chosen: Ids, now: Millis, outcome: Outcome) -> None:
+        came, left = watch.cover(self.slots, chosen, now)
+        for streaks in watch.streaks.values():
+            self._count_from_here(streaks, came)
+            self.invalidate(
+                streaks, sorted(set(left.tolist()) & streaks.open.keys()), Ended.OUT_OF_TARGET, now, outcome
+            )
+            for slot in left.tolist():
+                streaks.reset(slot)
+
+    # --- violations ---------------------------------------------------------------------------------------------------
+
+    def invalidate(self, streaks: Streaks, slots: Iterable[int], why: Ended, now: Millis, outcome: Outcome) -> None:
+        """Ends the open violations of `slots`, if any; the epoch makes sure that the next one gets another id."""
+        for slot in slots:
+            id = streaks.open.pop(slot, None)
+            if id is not None:
+                event = AlarmEvent(
+                    AlarmKind.INVALIDATED, id, self.slots.names[slot], streaks.behavior, now, reason=why.value
+                )
+                outcome.events.append(event)
+                streaks.reset(slot)
+                self.slots.epoch[slot] += 1
+
+
+def _durations(profiles: Iterable[WatchedProfile]) -> Iterator[tuple[tuple[str, str], int]]:
+    for profile in profiles:
+        for behavior in profile.behaviors:
+            if behavior.metric in METRICS:
+                yield (behavior.metric, ""), behavior.duration_seconds

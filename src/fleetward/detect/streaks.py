@@ -1,0 +1,79 @@
+"""Streaks: consecutive datapoints of one behaviour for every slot, and the violations they open and close."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleetward.detect.outcome import Mask
+from fleetward.detect.slots import grown
+from fleetward.meter.batch import Ids
+from fleetward.model import Behavior, Millis
+
+
+class Turn(NamedTuple):
+    """What one datapoint of each slot led to; `run` is the length of the streak it belongs to."""
+
+    raised: Mask
+    cleared: Mask
+    continued: Mask
+    run: Ids
+
+
+class Streaks:
+    """The state of one behaviour. `open` maps the slots in alarm to their violation ids.
+
+    `decided` marks the slots whose datapoint of the open window fell early; `baseline` is what a counter stood at when
+    the behaviour began to watch the slot in the middle of the open window (None: at 0 for all).
+    """
+
+    def __init__(self, behavior: Behavior, active_at: Millis, size: int) -> None:
+        self.behavior = behavior
+        self.active_at = active_at
+        self.run: NDArray[np.int64] = np.zeros(size, dtype=np.int64)
+        self.in_alarm: Mask = np.zeros(size, dtype=np.bool_)
+        self.decided: Mask = np.zeros(size, dtype=np.bool_)
+        self.baseline: Ids | None = None
+        self.open: dict[int, str] = {}
+
+    def step(self, slots: Ids, violating: Mask) -> Turn:
+        """Takes one datapoint of each slot; a slot without one is not among `slots` and keeps its streak (B.3)."""
+        before = self.run[slots]
+        run = np.where(violating, np.maximum(before, 0) + 1, np.minimum(before, 0) - 1)
+        self.run[slots] = run
+        alarmed = self.in_alarm[slots]
+        raised = ~alarmed & (run >= self.behavior.datapoints_to_alarm)
+        cleared = alarmed & (-run >= self.behavior.datapoints_to_clear)
+        self.in_alarm[slots] = (alarmed | raised) & ~cleared
+        return Turn(raised, cleared, alarmed & violating, np.abs(run))
+
+    def count_from(self, slots: Ids, totals: Ids) -> None:
+        """Counts `slots` from their present `totals` on, in the window that is open now."""
+        if self.baseline is None and totals.any():
+            self.baseline = np.zeros_like(self.run)
+        if self.baseline is not None:
+            self.baseline[slots] = totals
+
+    def counted(self, slots: Ids, totals: Ids) -> Ids:
+        """What each of `slots` counted in the open window since the behaviour began to watch it."""
+        return totals[slots] if self.baseline is None else totals[slots] - self.baseline[slots]
+
+    def next_window(self) -> None:
+        self.decided[:] = False
+        self.baseline = None
+
+    def reset(self, slot: int) -> None:
+        """Forgets the slot; its open violation must have been dealt with."""
+        self.run[slot] = 0
+        self.in_alarm[slot] = self.decided[slot] = False
+        self.open.pop(slot, None)
+        if self.baseline is not None:
+            self.baseline[slot] = 0
+
+    def grow(self, size: int) -> None:
+        self.run = grown(self.run, size)
+        self.in_alarm, self.decided = grown(self.in_alarm, size), grown(self.decided, size)
+        if self.baseline is not None:
+            self.baseline = grown(self.baseline, size)

@@ -1,0 +1,114 @@
+"""Runs what is in the queue of invocations: one task per function that has something due, in order of arrival."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
+
+import structlog
+from sqlalchemy.engine import RowMapping
+
+from fleetward.errors import ResourceNotFound, TooManyRequests
+from fleetward.functions import queue
+from fleetward.functions.records import Clock, InvocationResult, InvocationStatus
+from fleetward.model import Millis
+from fleetward.store.database import Database
+
+log = structlog.get_logger()
+
+Invoke: TypeAlias = Callable[[str, str, bytes], Awaitable[InvocationResult]]
+"""(function name, request id, payload)"""
+
+RETRY_DELAYS: Sequence[Millis] = (60_000, 120_000)
+"""Before the second and the third attempt, as AWS."""
+
+_MAX_SLEEP = 60.0
+_PRUNE_EVERY = 600_000
+_PAUSE_AFTER_TROUBLE = 1.0
+
+
+class Dispatcher:
+    def __init__(
+        self, database: Database, clock: Clock, invoke: Invoke, delays: Sequence[Millis] = RETRY_DELAYS
+    ) -> None:
+        self._database, self._clock, self._invoke, self._delays = database, clock, invoke, delays
+        self._awake = asyncio.Event()
+        self._busy: dict[str, asyncio.Task[None]] = {}
+        self._pruned_at: Millis = 0
+        with database.transaction(clock()) as tx:
+            queue.recover(tx)
+        self._running = asyncio.get_running_loop().create_task(self._run())
+
+    def wake(self) -> None:
+        self._awake.set()
+
+    async def stop(self) -> None:
+        """What is running now is run again after the next start."""
+        tasks = [self._running, *self._busy.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            self._awake.clear()
+            self._prune()
+            now = self._clock()
+            with self._database.read() as look:
+                names, later = queue.due(look, now), queue.next_due(look, now)
+            for name in names:
+                if name not in self._busy:
+                    self._busy[name] = asyncio.create_task(self._drain(name))
+            pause = _MAX_SLEEP if later is None else min(_MAX_SLEEP, (later - now) / 1000)
+            try:
+                await asyncio.wait_for(self._awake.wait(), pause)
+            except TimeoutError:
+                pass
+
+    async def _drain(self, name: str) -> None:
+        try:
+            while (row := self._take(name)) is not None:
+                await self._attempt(row)
+        except Exception:
+            log.exception("function_queue_stuck", function=name)
+            await asyncio.sleep(_PAUSE_AFTER_TROUBLE)
+        finally:
+            del self._busy[name]
+            # What came in between the last look and now.
+            self.wake()
+
+    def _take(self, name: str) -> RowMapping | None:
+        with self._database.transaction(self._clock()) as tx:
+            return queue.take(tx, name)
+
+    async def _attempt(self, row: RowMapping) -> None:
+        name = row["function_name"]
+        try:
+            error = (await self._invoke(name, row["id"], row["payload"])).error
+        except ResourceNotFound as gone:
+            with self._database.transaction(self._clock()) as tx:
+                queue.give_up(tx, row, f"{gone.code}: {gone.message}")
+            return
+        except TooManyRequests:
+            with self._database.transaction(self._clock()) as tx:
+                queue.put_back(tx, row, 1000)
+            return
+        except Exception as problem:
+            error = f"{type(problem).__name__}: {problem}"
+        self._note(row, error)
+
+    def _note(self, row: RowMapping, error: str | None) -> None:
+        with self._database.transaction(self._clock()) as tx:
+            if error is None:
+                queue.succeed(tx, row)
+                return
+            status = queue.fail(tx, row, error, self._delays)
+        level = log.error if status is InvocationStatus.FAILED else log.warning
+        level("function_failed", function=row["function_name"], source=row["source"], error=error, status=status)
+
+    def _prune(self) -> None:
+        if self._clock() - self._pruned_at >= _PRUNE_EVERY:
+            self._pruned_at = self._clock()
+            with self._database.transaction(self._pruned_at) as tx:
+                queue.prune(tx)

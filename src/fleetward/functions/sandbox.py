@@ -1,0 +1,166 @@
+"""Who functions run as, found out by trying, and the one way to start a process as that user.
+
+Best is a user of its own: then the data folder is out of reach by its mode. Where the server may not switch users, or
+that user cannot reach the interpreter, functions run as the server's user; Landlock, where the kernel has it, then
+keeps them out of the data folder and from writing anywhere but to temporary folders.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pwd
+import site
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from fleetward.functions import launcher
+from fleetward.functions.limits import Limits, for_memory
+
+log = structlog.get_logger()
+
+_LAUNCHER = [sys.executable, "-I", "-S", str(Path(launcher.__file__).resolve())]
+_PROBE = "import awslambdaric.bootstrap, importlib.util as u; assert u.find_spec('boto3') and u.find_spec('paho')"
+_PROBE_SECONDS = 20
+_OWN_USER_WRITES = ("/",)
+_SHARED_USER_WRITES = ("/tmp", "/var/tmp", "/dev")  # noqa: S108
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """`user` is (uid, gid) to switch to, or None; `reason` then says why. `hidden` are folders no function may see."""
+
+    user: tuple[int, int] | None
+    name: str
+    reason: str
+    hidden: tuple[str, ...]
+
+    def describe(self) -> str:
+        """One sentence for `fleetward doctor`."""
+        if self.user is not None:
+            return f"Functions run as the user {self.name}, apart from the server."
+        files = (
+            "Landlock keeps them out of the data folder" if launcher.landlock_version() else "they can read its data"
+        )
+        return f"Functions run as the server's own user ({self.name}), because {self.reason}; {files}."
+
+    async def spawn(
+        self, command: list[str], environment: dict[str, str], folder: Path, scratch: Path, limits: Limits, output: int
+    ) -> asyncio.subprocess.Process:
+        """Starts `command` in `folder` below a keeper (see launcher.py), which removes `scratch` when it ends.
+
+        Only the three standard streams and `environment` pass; both outputs go to the file descriptor `output`.
+        """
+        order: dict[str, Any] = {
+            "server": os.getpid(),
+            "command": command,
+            "environment": environment,
+            "folder": str(folder),
+            "scratch": str(scratch),
+            "user": self.user,
+            "rlimits": limits.rlimits(),
+            "writable": [str(scratch), *(_OWN_USER_WRITES if self.user else _SHARED_USER_WRITES)],
+            "hidden": [] if self.user else list(self.hidden),
+        }
+        keeper = await asyncio.create_subprocess_exec(
+            *_LAUNCHER, stdin=asyncio.subprocess.PIPE, stdout=output, stderr=output, env={}, start_new_session=True
+        )
+        await _send(keeper, json.dumps(order).encode())
+        return keeper
+
+    def scratch(self) -> tuple[Path, Path]:
+        """A fresh folder, and in it one that the functions' user may write to."""
+        scratch = Path(tempfile.mkdtemp(prefix="fleetward-function-"))
+        temporary = scratch / "tmp"
+        temporary.mkdir(mode=0o700)
+        if self.user is not None:
+            scratch.chmod(0o711)
+            os.chown(temporary, *self.user)
+        return scratch, temporary
+
+
+async def _send(keeper: asyncio.subprocess.Process, order: bytes) -> None:
+    assert keeper.stdin is not None
+    keeper.stdin.write(order)
+    try:
+        await keeper.stdin.drain()
+    except ConnectionError:
+        pass  # It is dead already; whoever waits for it will see.
+    except BaseException:
+        keeper.kill()
+        raise
+    keeper.stdin.close()
+
+
+def base_environment(temporary: Path) -> dict[str, str]:
+    """What a function process gets besides Lambda's own variables; nothing of the server's environment."""
+    return {
+        "PATH": os.defpath,
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+        "HOME": str(temporary),
+        "TMPDIR": str(temporary),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUSERBASE": site.getuserbase(),
+    }
+
+
+async def choose(user: str, data_dir: Path | None = None) -> Sandbox:
+    """The best sandbox this machine allows. `data_dir` is hidden from functions that share the server's user."""
+    hidden = (str(data_dir.resolve()),) if data_dir is not None else ()
+    reason, candidate = _candidate(user, hidden)
+    if candidate is not None:
+        reason = await _probe(candidate, data_dir)
+        if not reason:
+            return candidate
+    log.warning("functions_not_isolated", reason=reason, landlock=launcher.landlock_version() > 0)
+    return Sandbox(None, _own_name(), reason, hidden)
+
+
+def _own_name() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # Containers run as numbers without a name.
+        return str(os.geteuid())
+
+
+def _candidate(user: str, hidden: tuple[str, ...]) -> tuple[str, Sandbox | None]:
+    if os.geteuid() != 0:
+        return "only root can switch users", None
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        return f"there is no user {user}", None
+    if entry.pw_uid == 0:
+        return f"{user} is root itself", None
+    return "", Sandbox((entry.pw_uid, entry.pw_gid), user, "", hidden)
+
+
+async def _probe(sandbox: Sandbox, data_dir: Path | None) -> str:
+    """Starts what a function needs as its user; returns why that does not work, or nothing."""
+    scratch, temporary = sandbox.scratch()
+    script = _PROBE
+    if data_dir is not None:
+        script += f"; import os; assert not os.access({str(data_dir.resolve())!r}, os.R_OK | os.X_OK), 'sees data'"
+    reader, writer = os.pipe()
+    try:
+        command = [sys.executable, "-c", script]
+        keeper = await sandbox.spawn(
+            command, base_environment(temporary), temporary, scratch, for_memory(0, own_user=True), writer
+        )
+        code = await asyncio.wait_for(keeper.wait(), _PROBE_SECONDS)
+        os.set_blocking(reader, False)
+        output = os.read(reader, 65536).decode(errors="replace").strip()
+    except (OSError, TimeoutError) as problem:
+        return f"a trial as the user {sandbox.name} failed ({problem})"
+    finally:
+        os.close(reader)
+        os.close(writer)
+    last = output.splitlines()[-1] if output else f"exit status {code}"
+    return "" if code == 0 else f"the user {sandbox.name} cannot run Python with its packages here ({last})"

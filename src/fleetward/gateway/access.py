@@ -1,0 +1,113 @@
+"""What one connection may do: its policies and circumstances, and the decisions already made with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from fleetward.arn import Arns
+from fleetward.model import Millis
+from fleetward.policy.document import Policy
+from fleetward.policy.evaluate import evaluate
+from fleetward.policy.request import ContextValue
+
+CONNECT = "iot:Connect"
+PUBLISH = "iot:Publish"
+RETAIN_PUBLISH = "iot:RetainPublish"
+SUBSCRIBE = "iot:Subscribe"
+RECEIVE = "iot:Receive"
+
+RESOURCE_KINDS = {
+    CONNECT: "client",
+    PUBLISH: "topic",
+    RETAIN_PUBLISH: "topic",
+    SUBSCRIBE: "topicfilter",
+    RECEIVE: "topic",
+}
+"""The kind of resource each action is about (detect.md G)."""
+
+TIME_KEYS = frozenset(("aws:CurrentTime", "aws:EpochTime"))
+REMEMBERED_NAME_LENGTH = 256
+
+
+class DecisionPool:
+    """How many decisions all connections together may remember beyond the `floor` that each one may."""
+
+    floor = 64
+
+    def __init__(self, spare: int = 200_000) -> None:
+        self.spare = spare
+
+
+class Circumstances(dict[str, ContextValue]):
+    """The context of one request. It notices when a policy asks for the time: such a decision cannot be remembered."""
+
+    def __init__(self, standing: Mapping[str, ContextValue], now: Millis) -> None:
+        super().__init__(standing)
+        self["aws:CurrentTime"] = datetime.fromtimestamp(now / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self["aws:EpochTime"] = str(now // 1000)
+        self.asked_for_time = False
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.asked_for_time = self.asked_for_time or key in TIME_KEYS
+        return super().get(key, default)
+
+    def __getitem__(self, key: str) -> ContextValue:
+        self.asked_for_time = self.asked_for_time or key in TIME_KEYS
+        return super().__getitem__(key)
+
+
+class Access:
+    """The policies that bind one connection. A change to any of them makes a new one; nothing is ever un-remembered."""
+
+    __slots__ = ("_arns", "_borrowed", "_context", "_known", "_policies", "_pool")
+
+    def __init__(
+        self, policies: tuple[Policy, ...], context: Mapping[str, ContextValue], arns: Arns, pool: DecisionPool
+    ) -> None:
+        self._policies = policies
+        self._context = context
+        self._arns = arns
+        self._pool = pool
+        self._known: dict[tuple[str, str], bool] = {}
+        self._borrowed = 0
+
+    def may_connect(self, client_id: str, attributes: tuple[str, ...], now: Millis) -> bool:
+        """`attributes` are those of `iot:ConnectAttributes`."""
+        allowed, _ = self._decide(CONNECT, client_id, {**self._context, "iot:ConnectAttributes": attributes}, now)
+        return allowed
+
+    def known(self, action: str, name: str) -> bool | None:
+        """The decision on an action (`PUBLISH`…) and a topic or filter, if it was made and remembered."""
+        return self._known.get((action, name))
+
+    def may(self, action: str, name: str, now: Millis) -> bool:
+        known = self._known.get((action, name))
+        if known is None:
+            known, lasting = self._decide(action, name, self._context, now)
+            if lasting and len(name) <= REMEMBERED_NAME_LENGTH:
+                self._remember((action, name), known)
+        return known
+
+    def release(self) -> None:
+        """Gives back what was remembered; the connection ended or its policies changed."""
+        self._known.clear()
+        self._pool.spare += self._borrowed
+        self._borrowed = 0
+
+    def _decide(self, action: str, name: str, context: Mapping[str, ContextValue], now: Millis) -> tuple[bool, bool]:
+        """Whether it is allowed, and whether that holds beyond this moment."""
+        circumstances = Circumstances(context, now)
+        resource = self._arns.iot(RESOURCE_KINDS[action], name)
+        allowed = evaluate(self._policies, action, resource, circumstances).allowed
+        return allowed, not circumstances.asked_for_time
+
+    def _remember(self, key: tuple[str, str], allowed: bool) -> None:
+        if len(self._known) >= self._pool.floor:
+            if not self._pool.spare:
+                self.release()
+            else:
+                self._pool.spare -= 1
+                self._borrowed += 1
+        self._known[key] = allowed

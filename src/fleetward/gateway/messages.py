@@ -1,0 +1,132 @@
+"""Messages: what was published, and its bytes on the wire, made once for all who receive it."""
+
+from __future__ import annotations
+
+from fleetward.gateway.codec import encode_publish
+from fleetward.gateway.packets import NO_PROPERTIES, V5, Properties, Publish, Will
+from fleetward.gateway.saved import SavedMessage
+from fleetward.model import Millis
+
+FORWARDED = frozenset(
+    ("payload_format_indicator", "content_type", "response_topic", "correlation_data", "user_property")
+)
+"""The properties of a PUBLISH that belong to the message and go to every receiver (§3.3.2.3)."""
+
+
+class Frame:
+    """A PUBLISH on the wire; for QoS 1 and 2 with a gap where each receiver's packet id goes."""
+
+    __slots__ = ("_tail", "head", "size")
+
+    def __init__(self, data: bytes, qos: int) -> None:
+        self.size = len(data)
+        self.head, self._tail = data, b""
+        if qos:
+            gap = _packet_id_offset(data)
+            self.head, self._tail = data[:gap], data[gap + 2 :]
+
+    def bytes(self, packet_id: int, duplicate: bool) -> bytes:
+        first = self.head[0] | 0x08 if duplicate else self.head[0]
+        return b"".join((bytes((first,)), self.head[1:], packet_id.to_bytes(2, "big"), self._tail))
+
+
+def _packet_id_offset(data: bytes) -> int:
+    """Behind the fixed header (§2.1.1) and the topic (§3.3.2)."""
+    start = 2
+    while data[start - 1] & 0x80:
+        start += 1
+    return start + 2 + (data[start] << 8 | data[start + 1])
+
+
+def message_size(topic: str, payload: bytes) -> int:
+    """Topic bytes plus payload bytes: what metering counts."""
+    return (len(topic) if topic.isascii() else len(topic.encode())) + len(payload)
+
+
+class Message:
+    """What was published: immutable, shared by all who receive it, encoded once for each form it is sent in."""
+
+    __slots__ = ("_frames", "expires_at", "payload", "properties", "qos", "retain", "sender", "size", "topic")
+
+    def __init__(
+        self,
+        topic: str,
+        payload: bytes,
+        qos: int = 0,
+        retain: bool = False,
+        properties: Properties = NO_PROPERTIES,
+        sender: str | None = None,
+        expires_at: Millis | None = None,
+    ) -> None:
+        self.topic = topic
+        self.payload = payload
+        self.qos = qos
+        self.retain = retain
+        self.properties = properties
+        self.sender = sender
+        self.expires_at = expires_at
+        self.size = message_size(topic, payload)
+        self._frames: dict[tuple[int, int, bool, tuple[int, ...]], Frame] = {}
+
+    def has_expired(self, now: Millis) -> bool:
+        return self.expires_at is not None and self.expires_at <= now
+
+    def frame(self, version: int, qos: int, retain: bool, identifiers: tuple[int, ...], now: Millis) -> Frame:
+        """Its PUBLISH on the wire; `identifiers` are the subscription identifiers that apply (MQTT 5)."""
+        key = (version, qos, retain, identifiers)
+        frame = self._frames.get(key)
+        if frame is None:
+            properties = self._properties(identifiers, now) if version == V5 else NO_PROPERTIES
+            packet_id = 1 if qos else 0
+            data = encode_publish(self.topic, self.payload, qos, retain, False, packet_id, version, properties)
+            frame = Frame(data, qos)
+            if self.expires_at is None:
+                self._frames[key] = frame
+        return frame
+
+    def _properties(self, identifiers: tuple[int, ...], now: Millis) -> Properties:
+        properties = self.properties
+        if self.expires_at is not None:  # what is left of it [MQTT-3.3.2-6]
+            properties = {**properties, "message_expiry_interval": max(1, (self.expires_at - now + 999) // 1000)}
+        if identifiers:
+            properties = {**properties, "subscription_identifier": identifiers}
+        return properties
+
+    def saved(self) -> SavedMessage:
+        return SavedMessage(
+            self.topic,
+            self.payload,
+            self.qos,
+            self.retain,
+            properties=dict(self.properties),
+            expires_at=self.expires_at,
+        )
+
+    @classmethod
+    def restored(cls, saved: SavedMessage) -> Message:
+        return cls(
+            saved.topic,
+            saved.payload,
+            saved.qos,
+            saved.retain,
+            saved.properties or NO_PROPERTIES,
+            None,
+            saved.expires_at,
+        )
+
+
+def received_message(packet: Publish | Will, sender: str | None, now: Millis) -> Message:
+    """The message in a PUBLISH or a will."""
+    properties = packet.properties
+    if not properties:
+        return Message(packet.topic, packet.payload, packet.qos, packet.retain, sender=sender)
+    lifetime = properties.get("message_expiry_interval")
+    forwarded = {name: value for name, value in properties.items() if name in FORWARDED}
+    expires_at = now + lifetime * 1000 if isinstance(lifetime, int) else None
+    return Message(packet.topic, packet.payload, packet.qos, packet.retain, forwarded, sender, expires_at)
+
+
+def number_of(properties: Properties, name: str, default: int) -> int:
+    """A whole number among the properties."""
+    value = properties.get(name, default)
+    return value if isinstance(value, int) else default

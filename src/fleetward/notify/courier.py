@@ -1,0 +1,117 @@
+"""One attempt at one delivery: address the parcel, let the channel send it, write down how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from fleetward.errors import Refusal
+from fleetward.gateway.doors import Clock
+from fleetward.notify import deliveries, delivery_policy, subscriptions, topics
+from fleetward.notify.channel import Doors, Outcome, refused, try_again
+from fleetward.notify.channels import CHANNELS
+from fleetward.notify.message import Parcel
+from fleetward.notify.records import Delivery, Kind, Standing, Status
+from fleetward.notify.retry import RetryPolicy, next_attempt
+from fleetward.notify.signature import Signer
+from fleetward.store.database import Reader
+
+log = structlog.get_logger()
+
+_STANDING: Mapping[Kind, Standing] = {
+    Kind.NOTIFICATION: Standing.CONFIRMED,
+    Kind.SUBSCRIPTION_CONFIRMATION: Standing.PENDING,
+    Kind.UNSUBSCRIBE_CONFIRMATION: Standing.DELETED,
+}
+"""How a subscription must stand for a message of that kind to be of use."""
+
+
+class Courier:
+    def __init__(self, doors: Doors, signer: Signer, base_url: Callable[[], str], clock: Clock) -> None:
+        self._doors = doors
+        self._signer = signer
+        self._base_url = base_url
+        self._clock = clock
+
+    async def attempt(self, delivery: Delivery) -> None:
+        """Makes one attempt. Cancelled on the way, it leaves the delivery as it was: due."""
+        with self._doors.database.read() as look:
+            parcel = self._address(look, delivery)
+        if parcel is None:
+            outcome = Outcome(
+                Status.DISCARDED, error="the subscription ended or changed before this could be delivered"
+            )
+            return self._record(delivery, outcome, CHANNELS[delivery.protocol].retries)
+        return self._record(delivery, await self._send(parcel), self._retries(parcel))
+
+    def _address(self, look: Reader, delivery: Delivery) -> Parcel | None:
+        """The parcel, or None when there is nobody left to receive it."""
+        message = deliveries.message(look, delivery.message_id)
+        subscription = subscriptions.find(look, delivery.subscription_id, deleted=True)
+        if subscription is None or subscription.standing is not _STANDING[message.kind]:
+            return None
+        topic = topics.require(look, subscription.topic)
+        arns = self._doors.arns
+        return Parcel(
+            delivery=delivery.id,
+            message=message,
+            subscription=subscription,
+            topic_arn=arns.topic(topic.name),
+            subscription_arn=subscriptions.arn(arns, topic.name, subscription.id),
+            base_url=self._base_url().rstrip("/"),
+            certificate_path=self._signer.certificate_path,
+            sign=self._signer.sign,
+            signature_version=topic.attributes.get("SignatureVersion", "1"),
+            display_name=topic.attributes.get("DisplayName", ""),
+            token=self._signer.token(subscription.token_name),
+            http=delivery_policy.in_force(
+                topic.attributes.get("DeliveryPolicy"), subscription.attributes.get("DeliveryPolicy")
+            ),
+        )
+
+    async def _send(self, parcel: Parcel) -> Outcome:
+        try:
+            return await CHANNELS[parcel.subscription.protocol].send(parcel, self._doors)
+        except Exception as error:
+            # A parcel that a channel cannot digest must neither end the deliverer nor be lost without a trace.
+            log.exception("delivery_attempt_failed", delivery=parcel.delivery)
+            return try_again(f"internal error: {type(error).__name__}: {error}")
+
+    def _retries(self, parcel: Parcel) -> RetryPolicy:
+        if parcel.subscription.protocol in ("http", "https"):
+            return parcel.http.retries
+        return CHANNELS[parcel.subscription.protocol].retries
+
+    def _record(self, delivery: Delivery, outcome: Outcome, retries: RetryPolicy) -> None:
+        try:
+            self._write(delivery, outcome, retries)
+        except Refusal as refusal:
+            # What the delivery should have set off was refused, so neither happened: write down why.
+            self._write(delivery, refused(refusal.message, refusal.status), retries)
+
+    def _write(self, delivery: Delivery, outcome: Outcome, retries: RetryPolicy) -> None:
+        with self._doors.database.transaction(self._clock()) as tx:
+            status, next_at = outcome.status, None
+            if status is Status.PENDING:
+                next_at = next_attempt(retries, delivery.attempts + 1, tx.now)
+                status = Status.FAILED if next_at is None else status
+            news = deliveries.record(tx, delivery.id, status, next_at, outcome.code, outcome.error)
+            if news and outcome.effect is not None:
+                outcome.effect(tx)
+        _tell(delivery, status, outcome)
+
+
+def _tell(delivery: Delivery, status: Status, outcome: Outcome) -> None:
+    write = log.info if status in (Status.DELIVERED, Status.HANDED_OVER, Status.DISCARDED) else log.warning
+    write(
+        "delivery",
+        delivery=delivery.id,
+        message=delivery.message_id,
+        protocol=delivery.protocol,
+        endpoint=delivery.endpoint,
+        attempt=delivery.attempts + 1,
+        status=status.value,
+        code=outcome.code,
+        error=outcome.error,
+    )

@@ -1,0 +1,184 @@
+"""From packed batches to recorded alarms: the part of the flow that reads meter → detect → alarm → notify.
+
+One thread takes the inputs in order; each is journalled before the kernel sees it, and what the kernel says of it is
+recorded in one transaction per chunk. The kernel decides, this file only carries.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import structlog
+from sqlalchemy.exc import OperationalError
+
+from fleetward.alarm import recorder, violations
+from fleetward.alarm.recorder import Publish
+from fleetward.detect.inputs import Configure, Enroll, Input, Release, Withdraw
+from fleetward.detect.kernel import Kernel
+from fleetward.detect.outcome import Outcome, Progress
+from fleetward.detect.watched import watched_profiles
+from fleetward.model import AlarmEvent, Change, Millis, RecordKind, ThingRecord
+from fleetward.registry.view import FleetView
+from fleetward.respond import isolations
+from fleetward.settings import Settings
+from fleetward.store.database import Database, Touch
+from fleetward.store.history import History
+from fleetward.store.journal import Journal
+
+log = structlog.get_logger()
+
+EVENTS_PER_TRANSACTION = 2_000
+EVENTS_LOGGED = 100
+SNAPSHOT_EVERY_MILLIS = 60_000
+PRUNE_EVERY_MILLIS = 3_600_000
+DAY = 86_400_000
+
+
+class Pipeline:
+    """Owns the kernel, its journal and the metric history."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Callable[[], Millis],
+        database: Database,
+        history: History,
+        journal_folder: Path,
+        publish: Publish,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._database = database
+        self._history = history
+        self._publish = publish
+        self._journal = Journal.open(journal_folder)
+        self._kernel = Kernel(strict_grid=settings.strict_window_grid)
+        self._inputs: queue.SimpleQueue[Input | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="detect", daemon=True)
+        self._stopping = threading.Event()
+        self._snapshot_at = self._pruned_at = 0
+        database.on_commit(self._profiles_changed)
+
+    def start(self) -> None:
+        """Recovers the open windows, records again what the last run may not have, and starts taking inputs."""
+        self._kernel, outcomes = self._journal.recover(lambda: Kernel(strict_grid=self._settings.strict_window_grid))
+        for outcome in outcomes:
+            self._record(outcome)
+        self._configure()
+        self._snapshot_at = self._clock() + SNAPSHOT_EVERY_MILLIS
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finishes what was put in, takes a snapshot and closes the files."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._inputs.put(None)
+            self._thread.join(30)
+        self._journal.snapshot(self._kernel)
+        self._journal.close()
+
+    def put(self, item: Input) -> None:
+        """Takes the next input; from any thread."""
+        self._inputs.put(item)
+
+    # --- the one thread -----------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while (item := self._inputs.get()) is not None:
+            try:
+                self._take(item)
+            except Exception:
+                # One input that cannot be carried must not end the watch over the whole fleet.
+                log.exception("detection_input_failed", input=type(item).__name__)
+
+    def _take(self, item: Input) -> None:
+        self._note(item)
+        self._record(self._kernel.feed(item))
+        if isinstance(item, Release):
+            with self._database.transaction(item.now) as tx:
+                isolations.strike(tx, item.name)
+        now = self._clock()
+        if now >= self._snapshot_at:
+            self._snapshot_at = now + SNAPSHOT_EVERY_MILLIS
+            self._journal.snapshot(self._kernel)
+        if now >= self._pruned_at + PRUNE_EVERY_MILLIS:
+            self._pruned_at = now
+            self._prune(now)
+
+    def _note(self, item: Input) -> None:
+        """Journals an input. A full disk must not end the watch: then only a crash would lose the open windows."""
+        try:
+            self._journal.append(item)
+        except OSError as error:
+            log.error("input_not_journalled", error=str(error))
+
+    def _record(self, outcome: Outcome) -> None:
+        for events in _chunks(outcome.events, EVENTS_PER_TRANSACTION):
+            self._keep(events, ())
+        if outcome.progress:
+            self._keep((), outcome.progress)
+        for event in outcome.events[:EVENTS_LOGGED]:
+            log.info("alarm", kind=event.kind.value, thing=event.thing, behavior=event.behavior.name)
+        for windows in outcome.windows:
+            self._history.append(windows)
+
+    def _keep(self, events: Sequence[AlarmEvent], progress: Sequence[Progress]) -> None:
+        """Records in one transaction; a store that refuses (disk full, locked) is asked again until it takes it."""
+        while True:
+            try:
+                with self._database.transaction(self._clock()) as tx:
+                    recorder.record(tx, events, progress, self._publish)
+                return
+            except OperationalError as error:
+                log.error("alarms_not_recorded", waiting=len(events), error=str(error.orig))
+                if self._stopping.wait(1.0):
+                    raise
+
+    def _prune(self, now: Millis) -> None:
+        self._history.prune(now - self._settings.history_retention_days * DAY)
+        with self._database.transaction(now) as tx:
+            violations.prune(tx, now - self._settings.violation_retention_days * DAY)
+
+    # --- what the registry and the profiles say -----------------------------------------------------------------------
+
+    def _profiles_changed(self, touched: Sequence[Touch]) -> None:
+        if any(kind == "profile" for kind, _ in touched):
+            self._configure()
+
+    def _configure(self) -> None:
+        with self._database.read() as look:
+            self.put(Configure(self._clock(), watched_profiles(look)))
+
+
+def enrolments(view: FleetView, changes: Iterable[Change], before: dict[str, int], now: Millis) -> list[Input]:
+    """What detection must hear of a step of the change feed that `view` has taken already.
+
+    `before` gives the integer ids that the things among the changes had until then.
+    """
+    heard: list[Input] = []
+    for change in changes:
+        if change.kind is RecordKind.THING:
+            old = before.get(change.key)
+            if old is not None and (not isinstance(change.record, ThingRecord) or change.record.id != old):
+                heard.append(Withdraw(now, old))
+            if isinstance(change.record, ThingRecord):
+                heard.append(_enrolment(view, change.record, now))
+        elif change.kind is RecordKind.GROUP:
+            members = (view.thing(name) for name in sorted(view.things_in(change.key)))
+            heard.extend(_enrolment(view, thing, now) for thing in members if thing is not None)
+    return heard
+
+
+def _enrolment(view: FleetView, thing: ThingRecord, now: Millis) -> Enroll:
+    return Enroll(now, thing.id, thing.name, frozenset(view.ancestry(thing.groups)))
+
+
+def releases(names: Iterable[str], now: Millis) -> list[Input]:
+    return [Release(now, name) for name in names]
+
+
+def _chunks(events: Sequence[AlarmEvent], size: int) -> Iterable[Sequence[AlarmEvent]]:
+    return (events[start : start + size] for start in range(0, len(events), size))

@@ -1,0 +1,9 @@
+"""The tables of the SQL truth, one file per room; `metadata` is what the migrations are made from.
+
+Times are epoch milliseconds (BigInteger). JSON columns hold documents as AWS's API shows them.
+"""
+
+from fleetward.store.tables import access, detect, functions, notify, registry, respond
+from fleetward.store.tables.base import metadata
+
+__all__ = ["access", "detect", "functions", "metadata", "notify", "registry", "respond"]

@@ -1,0 +1,149 @@
+"""The metric history: one row per window and thing, whatever is appended twice, killed or read meanwhile."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import duckdb
+import numpy as np
+import pytest
+
+from fleetward.detect.outcome import MetricRows, WindowRows
+from fleetward.meter.metrics import MESSAGE_SIZE, MESSAGES_SENT, METRICS
+from fleetward.store.history import History, MetricValue
+
+WINDOW = 300_000
+
+
+def rows(start: int, things: dict[str, int | None], metric: str = MESSAGE_SIZE, seconds: int = 300) -> WindowRows:
+    """One window in which each thing sent two messages of that many bytes; None: it has no value."""
+    has = np.array([size is not None for size in things.values()])
+    size = np.array([value or 0 for value in things.values()])
+    return WindowRows(start, seconds, tuple(things), {metric: MetricRows(has, 0 * size + 2, 2 * size, size, size)})
+
+
+@pytest.fixture
+def history(tmp_path):
+    history = History.open(tmp_path / "history.duckdb")
+    yield history
+    history.close()
+
+
+def test_values_come_in_order_with_the_windows_end(history):
+    """Values are told by the end of their window, oldest first, within both bounds."""
+    for number in (2, 0, 1):
+        history.append(rows(number * WINDOW, {"a": 10 + number, "b": 99}))
+    assert history.values("a", MESSAGE_SIZE, WINDOW, 2 * WINDOW) == [
+        MetricValue(WINDOW, 300, 20, 10, 10, 2),
+        MetricValue(2 * WINDOW, 300, 22, 11, 11, 2),
+    ]
+    assert history.things() == ["a", "b"]
+
+
+def test_no_value_is_no_row_and_not_a_zero(history):
+    """A thing without a value of a metric tells none; a counter of 0 is told."""
+    history.append(rows(0, {"a": None, "b": 0}))
+    assert history.values("a", MESSAGE_SIZE, 0, WINDOW) == []
+    assert [value.total for value in history.values("b", MESSAGE_SIZE, 0, WINDOW)] == [0]
+    assert history.values("b", MESSAGES_SENT, 0, WINDOW) == []
+    assert history.values("b", 'nonsense"; DROP TABLE windows; --', 0, WINDOW) == []
+
+
+def test_the_same_window_twice_is_one(history):
+    """A replay replaces what it wrote before; windows of another duration stay."""
+    history.append(rows(0, {"a": 10}, seconds=10))
+    for _ in range(3):
+        history.append(rows(0, {"a": 10, "b": 5}))
+    assert [value.duration_seconds for value in history.values("a", MESSAGE_SIZE, 0, WINDOW)] == [10, 300]
+
+
+def test_two_identities_of_a_name_are_one_row(history):
+    """In the window in which a name was registered its two rows are merged."""
+    size = np.array([10, 30])
+    has = np.array([True, True])
+    history.append(WindowRows(0, 300, ("a", "a"), {MESSAGE_SIZE: MetricRows(has, size // 10, size, size, size)}))
+    assert history.values("a", MESSAGE_SIZE, 0, WINDOW) == [MetricValue(WINDOW, 300, 40, 10, 30, 4)]
+
+
+def test_pruning_forgets_old_windows(history):
+    """What started before the given time is gone, the rest stays."""
+    for number in range(4):
+        history.append(rows(number * WINDOW, {"a": 1}))
+    history.prune(2 * WINDOW)
+    assert [value.timestamp for value in history.values("a", MESSAGE_SIZE, 0, 10 * WINDOW)] == [3 * WINDOW, 4 * WINDOW]
+
+
+def test_a_new_metric_gets_its_columns(tmp_path):
+    """A file written before a metric existed takes that metric after the next opening, and keeps its rows."""
+    path = tmp_path / "history.duckdb"
+    with duckdb.connect(str(path)) as old:
+        old.execute("CREATE TABLE windows (start BIGINT, seconds INTEGER, thing VARCHAR)")
+        old.execute("INSERT INTO windows VALUES (0, 300, 'old')")
+    history = History.open(path)
+    history.append(rows(WINDOW, {"new": 7}))
+    assert history.things() == ["new", "old"]
+    for metric in METRICS:
+        assert history.values("old", metric, 0, 10 * WINDOW) == []
+    history.close()
+
+
+def test_the_files_belong_to_the_owner_only(tmp_path):
+    """The file and its log are 0600, whatever the umask."""
+    before = os.umask(0)
+    try:
+        history = History.open(tmp_path / "history.duckdb")
+        history.append(rows(0, {"a": 1}))
+    finally:
+        os.umask(before)
+    assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
+    history.close()
+
+
+def test_a_killed_process_keeps_what_was_appended(tmp_path):
+    """After SIGKILL the file opens again and has every window whose append returned."""
+    code = (
+        "import os, signal, sys; from pathlib import Path; import numpy as np\n"
+        "from fleetward.store.history import History\n"
+        "from fleetward.detect.outcome import MetricRows, WindowRows\n"
+        "history = History.open(Path(sys.argv[1])); one = np.ones(1000, dtype=np.int64)\n"
+        "names = tuple(f'thing-{number}' for number in range(1000))\n"
+        "for number in range(20):\n"
+        "    rows = MetricRows(one > 0, one, one, one, one)\n"
+        "    history.append(WindowRows(number * 300_000, 300, names, {'aws:message-byte-size': rows}))\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    path = tmp_path / "history.duckdb"
+    killed = subprocess.run([sys.executable, "-c", code, path], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    history = History.open(path)
+    assert len(history.values("thing-7", MESSAGE_SIZE, 0, 100 * WINDOW)) == 20
+    assert len(history.things()) == 1000
+    history.close()
+
+
+def test_readers_read_while_the_writer_writes(history):
+    """One thread appends while others read: nobody fails, and nobody sees half a window."""
+    failures: list[BaseException] = []
+
+    def read() -> None:
+        try:
+            for _ in range(30):
+                totals = [value.total for value in history.values("a", MESSAGE_SIZE, 0, 10**9)]
+                assert totals == [2] * len(totals)
+        except BaseException as failure:
+            failures.append(failure)
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for number in range(30):
+        history.append(rows(number * WINDOW, {"a": 1, "b": 2}))
+        if number % 10 == 9:
+            history.prune((number - 5) * WINDOW)
+    for reader in readers:
+        reader.join()
+    assert failures == []
