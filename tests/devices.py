@@ -36,9 +36,9 @@ class Device:
         self._answered = threading.Event()
         self._subscribed = threading.Event()
         self._broker = broker
-        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=client_id, **options)  # type: ignore[arg-type]
+        options = {"client_id": client_id, "reconnect_on_failure": False, **options}
+        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, **options)  # type: ignore[arg-type]
         self.client.tls_set_context(tls_context(keys, broker, folder))
-        self.client.reconnect_on_failure = False
         self.client.on_connect = self._on_connect
         self.client.on_disconnect = lambda *_: self.gone.set()
         self.client.on_message = self._on_message

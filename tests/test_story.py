@@ -54,7 +54,12 @@ class House:
         return self.client("fleetward").list_outbox()["mails"]
 
     def logged(self, function: str) -> str:
-        events = self.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{function}")["events"]
+        """What the function has written so far; nothing before its first run."""
+        logs = self.client("logs")
+        try:
+            events = logs.filter_log_events(logGroupName=f"/aws/lambda/{function}")["events"]
+        except logs.exceptions.ResourceNotFoundException:
+            return ""
         return "\n".join(event["message"] for event in events)
 
     def fleetward(self, *arguments: str) -> str:

@@ -72,7 +72,7 @@ class Fleetward:
         self.api_port = 0
 
     async def start(self) -> None:
-        """Opens everything in the order of dependence; raises CannotStart, and leaves nothing running, when it cannot."""
+        """Opens everything in the order of dependence; raises CannotStart, and leaves nothing running, if it cannot."""
         try:
             await self._start()
         except BaseException:
@@ -172,15 +172,15 @@ class Fleetward:
     # --- gateway → meter → detect, and back through the registry ------------------------------------------------------
 
     async def _watch_fleet(self) -> None:
-        self.pipeline = Pipeline(
-            self.settings, self.clock, self.database, self.history, self.folder / "windows", self.notifier.publish
-        )
-        self.pipeline.start()
-        self._closing.callback(self.pipeline.stop)
         self.view = FleetView(self.arns)
         fleet = Feed(self.database).subscribe(self._fleet_changed)
         for change in fleet:
             self.view.apply(change)
+        self.pipeline = Pipeline(
+            self.settings, self.clock, self.database, self.history, self.folder / "windows", self.notifier.publish
+        )
+        self.pipeline.start(self.view)
+        self._closing.callback(self.pipeline.stop)
         self.isolation = IsolationWatch(self.view)
         certificate, key = self.authority.issue_server(_names(self.settings), self.clock())
         self.gateway = Gateway(
@@ -192,8 +192,6 @@ class Fleetward:
             outlets=self,
             changes=fleet,
         )
-        for item in enrolments(self.view, fleet, {}, self.clock()):
-            self.pipeline.put(item)
         self._carry_through_isolations()
         try:
             await asyncio.to_thread(self.gateway.start)

@@ -181,6 +181,18 @@ class AlarmKind(StrEnum):
     INVALIDATED = "alarm-invalidated"
 
 
+class Ended(StrEnum):
+    """Why a violation was invalidated."""
+
+    BEHAVIOR_REMOVED = "The behavior was removed from the profile."
+    BEHAVIOR_CHANGED = "The behavior was changed."
+    PROFILE_REMOVED = "The profile was deleted or is no longer attached to anything."
+    OUT_OF_TARGET = "The profile no longer covers the device."
+    DEREGISTERED = "The thing was deregistered."
+    RELEASED = "The device was released from isolation."
+    NO_DATA = "The device has sent no data for this metric for more than two days."
+
+
 @dataclass(frozen=True, slots=True)
 class AlarmEvent:
     """One step in the life of a violation, as detection hands it to alarm.

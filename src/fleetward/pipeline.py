@@ -12,15 +12,17 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import structlog
+from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import OperationalError
 
 from fleetward.alarm import recorder, violations
 from fleetward.alarm.recorder import Publish
+from fleetward.detect import profiles
 from fleetward.detect.inputs import Configure, Enroll, Input, Release, Withdraw
 from fleetward.detect.kernel import Kernel
 from fleetward.detect.outcome import Outcome, Progress
 from fleetward.detect.watched import watched_profiles
-from fleetward.model import AlarmEvent, Change, Millis, RecordKind, ThingRecord
+from fleetward.model import AlarmEvent, AlarmKind, Change, Millis, RecordKind, ThingRecord
 from fleetward.registry.view import FleetView
 from fleetward.respond import isolations
 from fleetward.settings import Settings
@@ -59,14 +61,18 @@ class Pipeline:
         self._inputs: queue.SimpleQueue[Input | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="detect", daemon=True)
         self._stopping = threading.Event()
+        self._everything_recorded = True
         self._snapshot_at = self._pruned_at = 0
         database.on_commit(self._profiles_changed)
 
-    def start(self) -> None:
-        """Recovers the open windows, records again what the last run may not have, and starts taking inputs."""
+    def start(self, view: FleetView) -> None:
+        """Recovers the open windows, records what the last run may not have, and takes inputs from then on."""
         self._kernel, outcomes = self._journal.recover(lambda: Kernel(strict_grid=self._settings.strict_window_grid))
         for outcome in outcomes:
             self._record(outcome)
+        self._end_orphans()
+        for item in _differences(view, self._kernel.things(), self._clock()):
+            self.put(item)
         self._configure()
         self._snapshot_at = self._clock() + SNAPSHOT_EVERY_MILLIS
         self._thread.start()
@@ -77,7 +83,8 @@ class Pipeline:
         if self._thread.is_alive():
             self._inputs.put(None)
             self._thread.join(30)
-        self._journal.snapshot(self._kernel)
+        if self._everything_recorded:
+            self._journal.snapshot(self._kernel)
         self._journal.close()
 
     def put(self, item: Input) -> None:
@@ -135,7 +142,18 @@ class Pipeline:
             except OperationalError as error:
                 log.error("alarms_not_recorded", waiting=len(events), error=str(error.orig))
                 if self._stopping.wait(1.0):
+                    # The journal keeps the inputs, so that the next start records what this one could not.
+                    self._everything_recorded = False
                     raise
+
+    def _end_orphans(self) -> None:
+        """Ends the violations that the kernel does not know (its journal was lost): nothing else would."""
+        known, now = self._kernel.open_violations(), self._clock()
+        with self._database.read() as look:
+            orphans = [row for row in violations.open_violations(look) if row["id"] not in known]
+        if orphans:
+            log.warning("violations_without_detection", ended=len(orphans))
+            self._keep([_orphaned(row, now) for row in orphans], ())
 
     def _prune(self, now: Millis) -> None:
         self._history.prune(now - self._settings.history_retention_days * DAY)
@@ -172,12 +190,25 @@ def enrolments(view: FleetView, changes: Iterable[Change], before: dict[str, int
     return heard
 
 
+def _differences(view: FleetView, enrolled: dict[int, str], now: Millis) -> list[Input]:
+    """Brings what detection remembers of the fleet up to date: the things that went meanwhile, and those there are."""
+    there = {thing.id for thing in view.things()}
+    gone: list[Input] = [Withdraw(now, id) for id in enrolled if id not in there]
+    return gone + [_enrolment(view, thing, now) for thing in view.things()]
+
+
 def _enrolment(view: FleetView, thing: ThingRecord, now: Millis) -> Enroll:
     return Enroll(now, thing.id, thing.name, frozenset(view.ancestry(thing.groups)))
 
 
 def releases(names: Iterable[str], now: Millis) -> list[Input]:
     return [Release(now, name) for name in names]
+
+
+def _orphaned(row: RowMapping, now: Millis) -> AlarmEvent:
+    (behavior,) = profiles.parse(row["profile"], [row["behavior"]])
+    reason = "the state of detection was lost"
+    return AlarmEvent(AlarmKind.INVALIDATED, row["id"], row["thing"], behavior, now, reason=reason)
 
 
 def _chunks(events: Sequence[AlarmEvent], size: int) -> Iterable[Sequence[AlarmEvent]]:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from fleetward import errors
 from fleetward.api import faults, models, operations
 from fleetward.api.access import AccessKey
-from fleetward.api.call import Call
+from fleetward.api.call import Call, Caller
 from fleetward.api.request import Request
 
 FORM = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
@@ -108,14 +108,19 @@ def test_a_request_without_a_signature_is_refused(house: House, method: str, url
     assert answer.status in (400, 403)
 
 
-def test_sns_links_work_without_a_signature(house: House) -> None:
-    """ConfirmSubscription and Unsubscribe by GET reach SNS unsigned; its answer is about the token, not the signature."""
-    arn = "arn:aws:sns:us-east-1:123456789012:nothing"
-    answer = house.ask("GET", f"/?Action=ConfirmSubscription&TopicArn={arn}&Token=x")
-    assert answer.status in (400, 404)
-    assert error_in(answer)["Code"] in ("NotFound", "InvalidParameter")
-    answer = house.ask("GET", f"/?Action=Unsubscribe&SubscriptionArn={arn}:6f0a8f0e-0000-0000-0000-000000000000")
-    assert answer.status == 200
+def test_sns_links_work_without_a_signature(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ConfirmSubscription and Unsubscribe by GET reach their operation unsigned, as nobody; by POST they do not."""
+    callers = []
+    monkeypatch.setattr(operations, "find", lambda service, name: lambda call: callers.append((name, call.caller)))
+    arn = "arn:aws:sns:us-east-1:123456789012:topic"
+    assert house.ask("GET", f"/?Action=ConfirmSubscription&TopicArn={arn}&Token=x").status == 200
+    assert house.ask("GET", f"/?Action=Unsubscribe&SubscriptionArn={arn}:id").status == 200
+    nobody = Caller(None, "123456789012")
+    assert callers == [("ConfirmSubscription", nobody), ("Unsubscribe", nobody)]
+    assert house.ask("POST", f"/?Action=Unsubscribe&SubscriptionArn={arn}:id").status == 403
+    smuggled = house.ask("GET", f"/?Action=DeleteTopic&Action=Unsubscribe&TopicArn={arn}&SubscriptionArn={arn}")
+    assert smuggled.status == 200
+    assert callers[-1][0] == "Unsubscribe"
 
 
 @pytest.mark.parametrize("path", ["/health", "/metrics"])

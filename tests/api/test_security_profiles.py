@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
+import numpy as np
 import pytest
 from botocore import xform_name
 from botocore.parsers import RestJSONParser
@@ -25,9 +26,12 @@ from fleetward.api.serialise import serialise
 from fleetward.api.validate import breaches, validate
 from fleetward.arn import Arns
 from fleetward.detect import profiles
+from fleetward.detect.outcome import MetricRows, WindowRows
+from fleetward.meter.metrics import METRICS
 from fleetward.model import AlarmEvent, AlarmKind
 from fleetward.registry import groups, things
 from fleetward.store.database import Database, sqlite_url
+from fleetward.store.history import History
 from fleetward.store.tables import metadata
 
 ARNS = Arns("us-east-1", "123456789012")
@@ -59,11 +63,21 @@ STORY_ARN = "arn:aws:iot:us-east-1:123456789012:securityprofile/DetectLargeMessa
 Ask = Callable[..., dict[str, Any]]
 
 
-class History:
-    """Stands where the metric history stands: three windows of every metric of every thing."""
+WINDOWS = 3
+"""Windows of 300 s in the history, the first one ending at NOW."""
 
-    def values(self, _thing: str, _metric: str, start: int, end: int) -> list[tuple[int, int]]:
-        return [(time, 780) for time in range(NOW, NOW + 900_000, 300_000) if start <= time <= end]
+
+@pytest.fixture
+def history(tmp_path: Any) -> Iterator[History]:
+    """Three windows of every metric of two things."""
+    history = History.open(tmp_path / "history.duckdb")
+    both = np.full(2, True)
+    numbers = {part: np.full(2, 780) for part in ("count", "total", "minimum", "maximum")}
+    metrics = {metric: MetricRows(has=both, **numbers) for metric in METRICS}
+    for number in range(WINDOWS):
+        history.append(WindowRows(NOW + (number - 1) * 300_000, 300, ("Member", "Stranger"), metrics))
+    yield history
+    history.close()
 
 
 @pytest.fixture
@@ -75,10 +89,10 @@ def database(tmp_path: Any) -> Iterator[Database]:
 
 
 @pytest.fixture
-def ask(database: Database) -> Ask:
+def ask(database: Database, history: History) -> Ask:
     """Calls an operation as the door does, signature aside, with the parameters a botocore client would send."""
     unused: Any = None
-    rooms = Rooms(unused, ARNS, lambda: NOW, database, unused, history=History())
+    rooms = Rooms(unused, ARNS, lambda: NOW, database, unused, history=history)
     service = models.service("iot")
     serializer = create_serializer("rest-json")
 
@@ -296,7 +310,7 @@ def test_metric_values(ask: Ask, database: Database) -> None:
         return everything(ask, "ListMetricValues", "metricDatumList", thingName=thing, metricName=metric, **period)
 
     assert values("Member", SIZE)[0] == {"timestamp": period["startTime"], "value": {"count": 780}}
-    assert len(values("Member", "aws:num-messages-received")) == 3
+    assert len(values("Member", "aws:num-messages-received")) == WINDOWS
     assert values("Member", SENT) == []
     assert values("Stranger", SIZE) == []
     with pytest.raises(errors.InvalidRequest, match="neither a built-in metric"):

@@ -134,7 +134,7 @@ def test_archive_over_the_limit() -> None:
 
 PATHS = st.one_of(
     st.text(st.characters(codec="utf-8"), min_size=1, max_size=20),
-    st.lists(st.sampled_from(["..", ".", "", "a", "b", "code"]), min_size=1, max_size=5).map("/".join),
+    st.lists(st.sampled_from(["..", ".", "", "a", "b", "code"]), min_size=1, max_size=5).map("/".join).filter(bool),
 )
 
 

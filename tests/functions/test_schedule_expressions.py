@@ -49,7 +49,8 @@ def test_rates_are_multiples_of_their_period(value: int, unit: str, moment: int)
         "cron(* 24 * * ? *)",
         "cron(0 0 32 * ? *)",
         "cron(0 0 30 2 ? *)",
-        "cron(0 0 15W * ? *)",
+        "cron(0 0 32W * ? *)",
+        "cron(0 0 ? * 2#6 *)",
         "cron(5-1 * * * ? *)",
         "cron(*/0 * * * ? *)",
         "cron(0 0 ? * FUNDAY *)",
@@ -77,13 +78,16 @@ def test_invalid(expression: str) -> None:
         ("cron(0 0 L * ? *)", "2026-11-24T00:00:00", "2026-11-30T00:00:00"),
         ("cron(0 0 ? * 6L *)", "2026-11-24T00:00:00", "2026-11-27T00:00:00"),
         ("cron(0 0 ? * L *)", "2026-11-24T00:00:00", "2026-11-28T00:00:00"),
+        ("cron(0 0 15W * ? *)", "2026-11-01T00:00:00", "2026-11-16T00:00:00"),
+        ("cron(0 0 1W * ? *)", "2026-07-30T00:00:00", "2026-08-03T00:00:00"),
+        ("cron(0 0 31W * ? *)", "2027-01-01T00:00:00", "2027-01-29T00:00:00"),
         ("cron(0 0 29 2 ? *)", "2026-11-24T00:00:00", "2028-02-29T00:00:00"),
         ("cron(0 12 1 jan,JUL ? 2027-2028)", "2027-07-01T12:00:00", "2028-01-01T12:00:00"),
         ("cron(0 0 1 1 ? 2020)", "2026-11-24T00:00:00", None),
     ],
 )
 def test_cron(expression: str, moment: str, following: str | None) -> None:
-    """AWS's six fields, in UTC, with names, ranges, steps, lists, L and #."""
+    """AWS's six fields, in UTC, with names, ranges, steps, lists, L, W and #."""
     assert parse(expression).after(at(moment)) == (at(following) if following else None)
 
 

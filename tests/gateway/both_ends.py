@@ -181,7 +181,7 @@ class Device:
         self.raw = bytearray()
         self._reader = Reader(10_000_000, version)
         self._packets: list[Packet] = []
-        self._wakes = 0
+        self._woken = False
         self._ids = count(1)
         self.client: Client = world.guard.open(self, Principal(certificate, "192.0.2.1"), world.now)
 
@@ -197,7 +197,7 @@ class Device:
         self.closed = True
 
     def wake(self) -> None:
-        self._wakes += 1
+        self._woken = True
 
     def pause_reading(self) -> None:
         self.reading = False
@@ -216,8 +216,8 @@ class Device:
 
     def turn(self) -> None:
         """The turns of the loop that the connection asked for."""
-        while self._wakes:
-            self._wakes -= 1
+        while self._woken:
+            self._woken = False
             self.client.work(self.world.now)
 
     def got(self, kind: type[Kind]) -> list[Kind]:
@@ -271,3 +271,30 @@ class Device:
 
 
 VERSIONS = (V311, V5)
+
+
+OTHER = "f" * 64
+"""The id of a certificate that is not the usual one."""
+
+
+def story(world: World) -> str:
+    """Two sensors that share one certificate, and a group that isolates."""
+    world.policy("deny-all", DENY_ALL)
+    world.group("IsolatedDevices", "deny-all")
+    world.thing("SensorDevice01")
+    world.thing("SensorDevice02")
+    return world.permissive(things=("SensorDevice01", "SensorDevice02"))
+
+
+def refused(world: World, client_id: str, certificate: str = "cert", version: int = V5, **options: object) -> int:
+    """The reason a CONNECT is refused with; the connection must be closed."""
+    device = world.device(certificate, version)
+    connack = device.connect(client_id, **options)  # type: ignore[arg-type]
+    assert connack is not None
+    assert device.closed
+    return connack.reason
+
+
+def packet_ids(device: Device) -> list[int]:
+    """Of the PUBLISH packets that came."""
+    return [packet.packet_id for packet in device.got(Publish)]

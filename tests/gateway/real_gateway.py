@@ -15,7 +15,7 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from both_ends import ALLOW_ALL, ARNS
 
-from fleetward.gateway.doors import Arrival, Command, Presence, Reply
+from fleetward.gateway.doors import Arrival, Clock, Command, Presence, Reply
 from fleetward.gateway.service import Gateway, TlsFiles
 from fleetward.meter.batch import Batch
 from fleetward.model import CertificateRecord, Change, GroupRecord, PolicyRecord, Record, RecordKind, ThingRecord
@@ -57,8 +57,9 @@ class Awaited:
 class RealGateway:
     """The gateway's service, started; certificates are made as they are asked for."""
 
-    def __init__(self, folder: Path, authority: Authority, **settings: Any) -> None:
+    def __init__(self, folder: Path, authority: Authority, clock: Clock = clock, **settings: Any) -> None:
         self.folder = folder
+        self.clock = clock
         self.authority = authority
         self.settings = Settings(data_dir=folder, mqtt_port=0, **settings)
         self._versions = count(1)
@@ -82,7 +83,7 @@ class RealGateway:
         tls = TlsFiles(certificate, key, self.authority.ca_file)
         self.outlets = Awaited()
         changes = tuple(self._fleet.values())
-        gateway = Gateway(self.settings, clock, ARNS, tls, self.folder / "gateway.db", self.outlets, changes)
+        gateway = Gateway(self.settings, self.clock, ARNS, tls, self.folder / "gateway.db", self.outlets, changes)
         gateway.start()
         self._gateway = gateway
 

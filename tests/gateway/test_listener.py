@@ -18,7 +18,7 @@ from fleetward.gateway.doors import CountSessions, Publish
 from fleetward.gateway.limits import LIMITS
 from fleetward.gateway.packets import V5, V311, Connack, Connect, Disconnect, Packet, Subscribe, Subscription, Will
 from fleetward.gateway.packets import Publish as PublishPacket
-from fleetward.gateway.service import CannotListen, Gateway, TlsFiles
+from fleetward.gateway.service import CannotListen, Gateway, GatewayStopped, TlsFiles
 from fleetward.meter.batch import TICK_MILLIS
 from fleetward.model import RecordKind
 from fleetward.registry.authority import Authority
@@ -294,6 +294,39 @@ def test_batches_are_gapless(gateway: RealGateway) -> None:
     ]
     assert sum(cells.total.sum() for cells in sizes) == 60
     assert len(sizes) >= 2
+
+
+def test_a_tick_holds_nothing_that_came_after_it(make_gateway: MakeGateway) -> None:
+    """What is seen after a tick's end is in a later batch, even when the timer did not fire in between."""
+    now = [clock() // TICK_MILLIS * TICK_MILLIS + 10]
+    gateway = make_gateway(clock=lambda: now[0])
+    device = gateway.certificate().paho("device").online()
+    device.publish("t", b"1", 1).wait_for_publish(SECONDS)
+    assert gateway.outlets.batches == []
+    now[0] += TICK_MILLIS
+    device.publish("t", b"1", 1).wait_for_publish(SECONDS)
+    device.close()
+    gateway.stop()
+    first, last = gateway.outlets.batches
+    assert [batch.cells["aws:num-messages-sent", ""].total.sum() for batch in (first, last)] == [1, 1]
+    assert first.end == last.start == now[0] - 10
+
+
+def test_each_run_has_a_name_of_its_own(gateway: RealGateway) -> None:
+    """Batches of two runs are told apart, and each run counts from 0."""
+    gateway.stop()
+    before = gateway.outlets.batches[-1]
+    gateway.start()
+    gateway.stop()
+    assert gateway.outlets.batches[0].gateway != before.gateway
+    assert gateway.outlets.batches[0].sequence == 0
+
+
+async def test_commands_need_a_running_gateway(gateway: RealGateway) -> None:
+    """A command to a gateway that was stopped fails, and does not wait for ever."""
+    gateway.stop()
+    with pytest.raises(GatewayStopped):
+        await gateway.gateway.command(CountSessions())
 
 
 def test_changes_before_the_start_count(make_gateway: MakeGateway) -> None:

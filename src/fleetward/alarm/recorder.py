@@ -16,7 +16,7 @@ from fleetward.alarm import lifecycle, message, words
 from fleetward.alarm.lifecycle import State
 from fleetward.detect import profile_store, profiles
 from fleetward.detect.outcome import Progress
-from fleetward.model import AlarmEvent, Behavior
+from fleetward.model import AlarmEvent, Behavior, Ended
 from fleetward.store.database import Transaction
 from fleetward.store.tables.detect import violation_events, violations
 
@@ -152,8 +152,11 @@ def _end(tx: Transaction, ended: list[Row]) -> None:
 
 
 def _tell(tx: Transaction, event: AlarmEvent, row: Row, books: ProfileBooks, publish: Publish) -> str | None:
-    """Publishes the event's alert, unless the behaviour suppresses alerts; returns why a topic would not take it."""
-    if event.behavior.suppress_alerts:
+    """Publishes the event's alert, unless the behaviour suppresses alerts; returns why a topic would not take it.
+
+    A release is not told either: whoever did it knows, and a handler that isolates on every alert would undo it.
+    """
+    if event.behavior.suppress_alerts or event.reason == Ended.RELEASED:
         return None
     refusals = []
     for topic in books.topics(event.behavior.profile, otherwise=row["alert_topics"]):

@@ -58,8 +58,3 @@ def find(service: str, operation: str) -> Operation | None:
         if function is not None and getattr(function, "__module__", None) == module.__name__:
             return function
     return None
-
-
-def served(service: str, names: list[str]) -> list[str]:
-    """Those of the operations `names` that are served."""
-    return [name for name in names if find(service, name)]

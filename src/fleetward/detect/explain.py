@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from enum import StrEnum
 
 from fleetward.detect.criteria import Thresholds
 from fleetward.detect.outcome import Mask
@@ -17,18 +16,6 @@ from fleetward.model import Behavior, Explanation, Millis, PercentileCriterion
 
 TOPIC_METRICS = frozenset({MESSAGE_SIZE, MESSAGES_SENT})
 """The metrics that topics contribute to: what was published, not what was denied or received."""
-
-
-class Ended(StrEnum):
-    """Why a violation was invalidated (detect.md C)."""
-
-    BEHAVIOR_REMOVED = "The behavior was removed from the profile."
-    BEHAVIOR_CHANGED = "The behavior was changed."
-    PROFILE_REMOVED = "The profile was deleted or is no longer attached to anything."
-    OUT_OF_TARGET = "The profile no longer covers the device."
-    DEREGISTERED = "The thing was deregistered."
-    RELEASED = "The device was released from isolation."
-    NO_DATA = "The device has sent no data for this metric for more than two days."
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ import numpy as np
 
 from fleetward.detect.coverage import Watch
 from fleetward.detect.criteria import judged_value, settling_bound, static_thresholds, thresholds, violates
-from fleetward.detect.explain import TOPIC_METRICS, Ended, Verdicts, explanation, violation_id
+from fleetward.detect.explain import TOPIC_METRICS, Verdicts, explanation, violation_id
 from fleetward.detect.inputs import Configure, Enroll, Input, Release, Withdraw
 from fleetward.detect.outcome import Mask, Outcome, Progress, WindowRows
 from fleetward.detect.state import State
@@ -32,7 +32,7 @@ from fleetward.detect.streaks import Streaks
 from fleetward.detect.windows import Window
 from fleetward.meter.batch import Batch, Cells, Column, Ids
 from fleetward.meter.metrics import METRICS, Kind
-from fleetward.model import AlarmEvent, AlarmKind, Millis
+from fleetward.model import AlarmEvent, AlarmKind, Ended, Millis
 
 __all__ = ["Kernel", "Outcome"]
 
@@ -64,6 +64,10 @@ class Kernel:
         """The ids and names of all enrolled things."""
         slots = self._state.slots
         return {int(slots.ids[slot]): slots.names[slot] for slot in np.flatnonzero(slots.enrolled).tolist()}
+
+    def open_violations(self) -> set[str]:
+        """The ids of the violations that are in alarm."""
+        return {id for _, streaks in self._state.running() for id in streaks.open.values()}
 
     # --- batches ------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from fleetward.detect.coverage import Watch
 from fleetward.detect.criteria import settling_bound
-from fleetward.detect.explain import Ended
 from fleetward.detect.inputs import Configure, Enroll, Release, WatchedProfile, Withdraw
 from fleetward.detect.outcome import Outcome
 from fleetward.detect.slots import NEVER, Slots
@@ -17,7 +16,7 @@ from fleetward.detect.streaks import Streaks
 from fleetward.detect.windows import Windows
 from fleetward.meter.batch import Ids
 from fleetward.meter.metrics import METRICS
-from fleetward.model import AlarmEvent, AlarmKind, Behavior, Millis
+from fleetward.model import AlarmEvent, AlarmKind, Behavior, Ended, Millis
 
 RECYCLED_AT_ONCE = 1_000
 

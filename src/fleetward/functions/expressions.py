@@ -1,21 +1,23 @@
 """Schedule expressions: `rate(5 minutes)` and AWS's six-field `cron(0 12 * * ? *)`, in UTC.
 
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html
-Ours beyond AWS: `rate(N seconds)`. Not here: the cron wildcard `W` (nearest weekday).
+Ours beyond AWS: `rate(N seconds)`.
 """
 
 from __future__ import annotations
 
+import calendar
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
-
-from dateutil.rrule import DAILY, MONTHLY, rrule, weekday
+from datetime import UTC, date, datetime
+from typing import Protocol, TypeAlias
 
 from fleetward.errors import Validation
 from fleetward.model import Millis
+
+DayRule: TypeAlias = Callable[[int, int], list[int]]
+"""(year, month) → the days of that month, in order."""
 
 _UNITS = {"second": 1_000, "minute": 60_000, "hour": 3_600_000, "day": 86_400_000}
 _RATE = re.compile(r"rate\((\d{1,9}) (second|minute|hour|day)(s?)\)")
@@ -24,6 +26,7 @@ _CRON = re.compile(r"cron\((.+)\)")
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 _YEARS = range(1970, 2200)
+_SATURDAY = 7
 
 
 class Schedule(Protocol):
@@ -59,39 +62,41 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """`rule` holds the arguments of dateutil's rrule; `years` those that count."""
+    """The values of each field, in order."""
 
-    rule: Mapping[str, Any]
-    years: frozenset[int]
+    minutes: list[int]
+    hours: list[int]
+    days: DayRule
+    months: list[int]
+    years: list[int]
 
     @property
     def grace(self) -> Millis:
         return 60_000
 
     def after(self, moment: Millis) -> Millis | None:
-        start = datetime.fromtimestamp(moment / 1000, UTC).replace(tzinfo=None)
-        for year in sorted(year for year in self.years if year >= start.year):
-            found = self._first_in(year, start)
-            if found is not None:
-                return int(found.replace(tzinfo=UTC).timestamp()) * 1000
+        start = datetime.fromtimestamp(moment / 1000, UTC).date()
+        for day in self._days_from(start):
+            midnight = calendar.timegm(day.timetuple())
+            for hour in self.hours:
+                for minute in self.minutes:
+                    slot = (midnight + hour * 3600 + minute * 60) * 1000
+                    if slot > moment:
+                        return slot
         return None
 
     def latest(self, moment: Millis) -> Millis | None:
-        found = self.after(moment - self.grace)
-        while found is not None and found <= moment:
-            following = self.after(found)
-            if following is None or following > moment:
-                return found
-            found = following
-        return None
+        found, following = None, self.after(moment - self.grace)
+        while following is not None and following <= moment:
+            found, following = following, self.after(following)
+        return found
 
-    def _first_in(self, year: int, start: datetime) -> datetime | None:
-        begin = max(datetime(year, 1, 1), start.replace(hour=0, minute=0, second=0, microsecond=0))
-        if self.rule["freq"] == MONTHLY:
-            begin = begin.replace(day=1)
-        rule = rrule(dtstart=begin, until=datetime(year, 12, 31, 23, 59), bysecond=0, **self.rule)
-        moment: datetime | None = rule.after(max(start, begin - timedelta(seconds=1)))
-        return moment
+    def _days_from(self, start: date) -> Iterator[date]:
+        for year in self.years:
+            for month in self.months:
+                if (year, month) >= (start.year, start.month):
+                    days = (date(year, month, day) for day in self.days(year, month))
+                    yield from (day for day in days if day >= start)
 
 
 def parse(expression: str) -> Schedule:
@@ -112,38 +117,64 @@ def _rate(value: int, unit: str, plural: bool) -> Rate:
 def _cron(fields: list[str]) -> Cron:
     if len(fields) != 6:
         raise _invalid("cron takes six fields: minutes hours day-of-month month day-of-week year")
-    minutes, hours, day, month, weekdays, years = fields
-    if (day == "?") == (weekdays == "?"):
+    minutes, hours, day, month, weekday, year = fields
+    if (day == "?") == (weekday == "?"):
         raise _invalid("one of day-of-month and day-of-week must be ?, and only one")
-    rule: dict[str, Any] = {
-        "freq": MONTHLY if "#" in weekdays or (weekdays.endswith("L") and weekdays != "L") else DAILY,
-        "byminute": _numbers(minutes, range(60)),
-        "byhour": _numbers(hours, range(24)),
-        "bymonth": _numbers(month, range(1, 13), _MONTHS),
-    }
-    if day != "?":
-        rule["bymonthday"] = [-1] if day == "L" else _numbers(day, range(1, 32))
-    else:
-        rule["byweekday"] = _weekdays(weekdays)
-    schedule = Cron(rule, frozenset(_numbers(years, _YEARS)))
+    schedule = Cron(
+        _numbers(minutes, range(60)),
+        _numbers(hours, range(24)),
+        _days_of_month(day) if weekday == "?" else _days_of_week(weekday),
+        _numbers(month, range(1, 13), _MONTHS),
+        _numbers(year, _YEARS),
+    )
     if schedule.after(0) is None:
         raise _invalid("it never fires")
     return schedule
 
 
-def _weekdays(field: str) -> list[weekday]:
+def _days_of_month(field: str) -> DayRule:
+    """`L`: the last day; `15W`: the weekday nearest to the 15th, in the same month."""
     if field == "L":
-        field = "SAT"
+        return lambda year, month: [_last_day(year, month)]
+    if match := re.fullmatch(r"(\d+)W", field):
+        day = _number(match[1], range(1, 32))
+        return lambda year, month: _nearest_weekday(year, month, day)
+    days = _numbers(field, range(1, 32))
+    return lambda year, month: [day for day in days if day <= _last_day(year, month)]
+
+
+def _nearest_weekday(year: int, month: int, day: int) -> list[int]:
+    last = _last_day(year, month)
+    if day > last:
+        return []
+    weekday = calendar.weekday(year, month, day)
+    if weekday == calendar.SATURDAY:
+        return [day - 1 if day > 1 else day + 2]
+    if weekday == calendar.SUNDAY:
+        return [day + 1 if day < last else day - 2]
+    return [day]
+
+
+def _days_of_week(field: str) -> DayRule:
+    """`L`: Saturday; `6L`: the last Friday of the month; `2#1`: its first Monday."""
     if match := re.fullmatch(r"(\w+)#([1-5])", field):
-        return [_weekday(number)(int(match[2])) for number in _numbers(match[1], range(1, 8), _WEEKDAYS)]
+        weekday, which = _number(match[1], range(1, 8), _WEEKDAYS), int(match[2])
+        return lambda year, month: _days_on(year, month, [weekday])[which - 1 : which]
     if match := re.fullmatch(r"(\w+)L", field):
-        return [_weekday(number)(-1) for number in _numbers(match[1], range(1, 8), _WEEKDAYS)]
-    return [_weekday(number) for number in _numbers(field, range(1, 8), _WEEKDAYS)]
+        weekday = _number(match[1], range(1, 8), _WEEKDAYS)
+        return lambda year, month: _days_on(year, month, [weekday])[-1:]
+    weekdays = [_SATURDAY] if field == "L" else _numbers(field, range(1, 8), _WEEKDAYS)
+    return lambda year, month: _days_on(year, month, weekdays)
 
 
-def _weekday(number: int) -> weekday:
-    """AWS counts from Sunday = 1, dateutil from Monday = 0."""
-    return weekday((number - 2) % 7)
+def _days_on(year: int, month: int, weekdays: list[int]) -> list[int]:
+    """AWS counts from Sunday = 1, Python from Monday = 0."""
+    days = range(1, _last_day(year, month) + 1)
+    return [day for day in days if (calendar.weekday(year, month, day) + 1) % 7 + 1 in weekdays]
+
+
+def _last_day(year: int, month: int) -> int:
+    return calendar.monthrange(year, month)[1]
 
 
 def _numbers(field: str, allowed: range, names: tuple[str, ...] = ()) -> list[int]:

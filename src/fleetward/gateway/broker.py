@@ -85,13 +85,15 @@ class Broker:
         wills = self._sessions.due_wills
         while wills:
             testament = wills.popleft()
-            if testament.peer.admit_will(testament.message, now):
-                self.deliver(testament.message, now)
+            message = testament.message(now)
+            if testament.peer.admit_will(message, now):
+                self.deliver(message, now)
 
     def restore(self, state: DurableState, now: Millis) -> None:
         """Takes back the sessions, their messages and the retained messages of an earlier run."""
         for message in state.retained:
-            self._retained.put(Message.restored(message))
+            if message.expires_at is None or message.expires_at > now:
+                self._retained.put(Message.restored(message))
         for saved in state.sessions:
             if saved.expires_after_seconds != 0:
                 session = self._sessions.restore(saved, state.messages.get(saved.client_id, ()), now)

@@ -34,7 +34,7 @@ class Link(Protocol):
         """Writes what waits, then closes."""
 
     def wake(self) -> None:
-        """Asks for `Client.work` on the next turn of the loop."""
+        """Asks for `Client.work` on the next turn of the loop, once however often it is asked."""
 
     def pause_reading(self) -> None: ...
 
@@ -160,7 +160,7 @@ class Client:
             self._link.wake()
 
     def _note_partial(self, handled: int, now: Millis) -> None:
-        if not self._reader._held:
+        if not self._reader.is_partial:
             self._partial_since = None
         elif handled or self._partial_since is None:
             self._partial_since = now
@@ -185,7 +185,7 @@ class Client:
 
     def admit_will(self, message: Message, now: Millis) -> bool:
         """Asked when the connection is gone: by the policies of that moment, so that no will outlives an isolation."""
-        self.refresh(now)
+        self.refresh()
         access, topic = self.access, message.topic
         allowed = self.guard.still_admits(self, now) and access.may(PUBLISH, topic, now)
         if allowed and message.retain:
@@ -219,7 +219,7 @@ class Client:
         self.device.connected()
         self.guard.watch(self)
 
-    def refresh(self, now: Millis) -> None:
+    def refresh(self) -> None:
         """Takes the identity and the policies that the fleet's registry gives it now."""
         self.stale = False
         self.access.release()

@@ -14,12 +14,13 @@ SHARE = 64
 
 
 class Delivery:
-    """The outbound half of all sessions. Holds nothing of its own but the sum of what waits."""
+    """The outbound half of all sessions. Holds nothing of its own but the sums of what waits."""
 
     def __init__(self, limits: Limits, durable: Durable) -> None:
         self._limits = limits
         self._durable = durable
         self._held_bytes = 0
+        self._held_by_owner: dict[str, int] = {}
 
     # --- a message comes ----------------------------------------------------------------------------------------------
 
@@ -62,8 +63,7 @@ class Delivery:
 
     def forget_all(self, session: Session) -> None:
         """The session ends: what it held is given up."""
-        self._held_bytes -= session.held_bytes
-        session.held_bytes = 0
+        self._count(session, -session.held_bytes)
         session.queue.clear()
         session.inflight.clear()
         session.replays.clear()
@@ -71,8 +71,7 @@ class Delivery:
     def restore(self, session: Session, outgoing: Outgoing) -> None:
         """Takes back what the durable file held, in order."""
         session.queue.append(outgoing)
-        session.held_bytes += outgoing.message.size
-        self._held_bytes += outgoing.message.size
+        self._count(session, outgoing.message.size)
 
     # --- acknowledgements ---------------------------------------------------------------------------------------------
 
@@ -171,14 +170,25 @@ class Delivery:
     def _hold(self, session: Session, outgoing: Outgoing) -> bool:
         """Makes the message one of the session's, when there is room: later messages are dropped, not earlier ones."""
         size, limits = outgoing.message.size, self._limits
-        if len(session.queue) >= limits.queued_messages or session.held_bytes + size > limits.queued_bytes:
-            return False
-        if self._held_bytes + size > limits.queued_bytes_total:
+        if (
+            len(session.queue) >= limits.queued_messages
+            or session.held_bytes + size > limits.queued_bytes
+            or self._held_by_owner.get(session.owner, 0) + size > limits.queued_bytes_per_certificate
+            or self._held_bytes + size > limits.queued_bytes_total
+        ):
             return False
         outgoing.order = session.next_order()
+        self._count(session, size)
+        return True
+
+    def _count(self, session: Session, size: int) -> None:
         session.held_bytes += size
         self._held_bytes += size
-        return True
+        held = self._held_by_owner.get(session.owner, 0) + size
+        if held:
+            self._held_by_owner[session.owner] = held
+        else:
+            self._held_by_owner.pop(session.owner, None)
 
     def _enqueue(self, session: Session, outgoing: Outgoing) -> None:
         session.queue.append(outgoing)
@@ -186,8 +196,7 @@ class Delivery:
 
     def _finish(self, session: Session, outgoing: Outgoing) -> None:
         session.inflight.pop(outgoing.packet_id, None)
-        session.held_bytes -= outgoing.message.size
-        self._held_bytes -= outgoing.message.size
+        self._count(session, -outgoing.message.size)
         if session.persistent:
             self._durable.forget_message(session.client_id, outgoing.order)
 

@@ -8,6 +8,7 @@ are cut off.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from secrets import token_hex
 
 from fleetward.arn import Arns
@@ -125,7 +126,7 @@ class Guard:
     def decide_anew(self, client: Client, now: Millis) -> None:
         """Gives a client the identity and the policies it has now, and cuts it off if these refuse it."""
         self._stale.pop(client, None)
-        client.refresh(now)
+        client.refresh()
         if not self.still_admits(client, now):
             client.end(CUT_OFF, now)
 
@@ -147,15 +148,11 @@ class Guard:
 
     def sweep(self, now: Millis) -> bool:
         """Decides some of the marked connections anew; whether more are left."""
-        for client in list(self._first_stale(SWEEP_SHARE)):
+        for client in list(islice(self._stale, SWEEP_SHARE)):
             if client in self._stale:
                 self.decide_anew(client, now)
         self.broker.settle(now)
         return bool(self._stale)
-
-    def _first_stale(self, count: int) -> Iterator[Client]:
-        for client, _ in zip(self._stale, range(count), strict=False):
-            yield client
 
     def _concerned(self, change: Change) -> dict[Client, None]:
         """The connections a change may concern; asked before and after it."""

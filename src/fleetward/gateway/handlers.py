@@ -21,6 +21,7 @@ from fleetward.gateway.packets import (
     Packet,
     Pingreq,
     Pingresp,
+    Properties,
     Puback,
     Pubcomp,
     Publish,
@@ -61,7 +62,7 @@ def connect(client: Client, packet: Connect, now: Millis) -> None:
         client.has_assigned_id = True
     packet.username = packet.password = None  # no credentials here: the certificate is
     client.connect = packet
-    client.refresh(now)
+    client.refresh()
     known = guard.view.certificate(client.certificate_id) is not None
     if known:
         client.device.attempted()
@@ -132,8 +133,8 @@ def slim(packet: Connect) -> None:
 
 def publish(client: Client, packet: Publish, now: Millis) -> None:
     access, limits, topic = client.access, client.guard.limits, packet.topic
-    if packet.properties and "topic_alias" in packet.properties:  # we said that we take none [MQTT-3.3.2-9]
-        raise ProtocolViolation(Reason.TOPIC_ALIAS_INVALID, "topic aliases are not accepted")
+    if packet.properties:
+        check_properties(packet.properties)
     if len(packet.payload) > limits.payload:
         raise ProtocolViolation(Reason.PACKET_TOO_LARGE, "the payload is too large")
     if limits.publishes_per_second and is_too_fast(client, len(packet.payload), now):
@@ -150,6 +151,13 @@ def publish(client: Client, packet: Publish, now: Millis) -> None:
     else:
         client.device.published(topic, message_size(topic, packet.payload))
         client.guard.broker.publish(session_of(client), packet, now)
+
+
+def check_properties(properties: Properties) -> None:
+    if "topic_alias" in properties:  # CONNACK said that we take none [MQTT-3.3.2-9]
+        raise ProtocolViolation(Reason.TOPIC_ALIAS_INVALID, "topic aliases are not accepted")
+    if "subscription_identifier" in properties:  # [MQTT-3.3.4-6]
+        raise ProtocolViolation(Reason.PROTOCOL_ERROR, "subscription identifiers are the server's to send")
 
 
 def deny(client: Client, packet: Publish, now: Millis) -> None:

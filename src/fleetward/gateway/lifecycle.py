@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 
 from fleetward.gateway.codec import ProtocolViolation
 from fleetward.gateway.deadlines import Deadlines
 from fleetward.gateway.delivery import Delivery
 from fleetward.gateway.durable import Durable
 from fleetward.gateway.limits import Limits
-from fleetward.gateway.messages import Message, number_of, received_message
+from fleetward.gateway.messages import Message, number_of
 from fleetward.gateway.packets import V5, Connect, Reason
 from fleetward.gateway.routing import Targets
 from fleetward.gateway.saved import SavedMessage, SavedSession
@@ -70,7 +71,7 @@ class Sessions:
         session.expiry_seconds = self._expiry(connect)
         session.receive_maximum = number_of(connect.properties, "receive_maximum", MAX_PACKET_ID)
         session.maximum_packet = number_of(connect.properties, "maximum_packet_size", 0) or None
-        session.testament = _testament(connect, peer, now)
+        session.testament = Testament(replace(connect.will), connect.client_id, peer) if connect.will else None
         self._stop_waiting(session)
         self._delivery.resume(session)
         self.save(session)
@@ -163,14 +164,6 @@ class Sessions:
         if session.testament is not None:
             self.due_wills.append(session.testament)
             session.testament = None
-
-
-def _testament(connect: Connect, peer: Peer, now: Millis) -> Testament | None:
-    will = connect.will
-    if will is None:
-        return None
-    delay = number_of(will.properties, "will_delay_interval", 0)
-    return Testament(received_message(will, connect.client_id, now), delay, peer)
 
 
 def _outgoing(order: int, saved: SavedMessage) -> Outgoing:

@@ -44,6 +44,9 @@ class Limits:
     queued_bytes: int = 16 * MIB
     """Waiting for one session."""
 
+    queued_bytes_per_certificate: int = 128 * MIB
+    """For all its sessions together, so that one compromised device does not take the others' room."""
+
     queued_bytes_total: int = 512 * MIB
     retained_messages: int = 100_000
     retained_bytes: int = 256 * MIB

@@ -72,6 +72,7 @@ class Connection(asyncio.Protocol):
         self._chunks: list[bytes] = []
         self._pending = 0
         self._blocked = False
+        self._woken = False
 
     # --- asyncio's side -----------------------------------------------------------------------------------------------
 
@@ -174,9 +175,12 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def wake(self) -> None:
-        self._loop.call_soon(self._work)
+        if not self._woken:
+            self._woken = True
+            self._loop.call_soon(self._work)
 
     def _work(self) -> None:
+        self._woken = False
         self._guarded(lambda client: client.work(self._now()))
 
     def pause_reading(self) -> None:

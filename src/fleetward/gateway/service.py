@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import structlog
@@ -89,7 +90,7 @@ class Gateway:
         """Binds the port and serves. Raises CannotListen, or DurableFileError, and then nothing was started."""
         self._last = self._clock()
         self._tick_end = _next_boundary(self._last)
-        self._meter = Meter("local", self._last)
+        self._meter = Meter(f"local-{token_hex(4)}", self._last)  # each run counts its batches anew
         context = server_context(self._tls.certificate, self._tls.key, self._tls.authority)
         listening = _bind(self._settings.mqtt_host, self._settings.mqtt_port)
         try:
@@ -115,7 +116,8 @@ class Gateway:
         thread, self._thread = self._thread, None
         if thread is None or self._loop is None:
             return
-        self._loop.call_soon_threadsafe(self._stopping.set)
+        with suppress(RuntimeError):  # it broke down before
+            self._loop.call_soon_threadsafe(self._stopping.set)
         thread.join(STOP_SECONDS)
         for future, house in list(self._awaited.items()):
             self._reply(future, house, None, GatewayStopped("the gateway stopped"))

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from fleetward.gateway.messages import Message
-from fleetward.gateway.packets import Packet, Subscription
+from fleetward.gateway.messages import Message, number_of, received_message
+from fleetward.gateway.packets import Packet, Subscription, Will
 from fleetward.gateway.saved import SavedMessage, SavedSession
 from fleetward.model import Millis
 
@@ -84,11 +84,19 @@ class Peer(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Testament:
-    """A will, and the connection on whose behalf it is published."""
+    """A will, and the client and connection on whose behalf it is published."""
 
-    message: Message
-    delay_seconds: int
+    will: Will
+    client_id: str
     peer: Peer
+
+    @property
+    def delay_seconds(self) -> int:
+        return number_of(self.will.properties, "will_delay_interval", 0)
+
+    def message(self, now: Millis) -> Message:
+        """Its life begins when it is published (§3.1.3.2.4)."""
+        return received_message(self.will, self.client_id, now)
 
 
 @dataclass(slots=True, eq=False)

@@ -36,9 +36,10 @@ def publish_in_mid_slot(payload, slot):
         outcome.append(reason_code)
         answered.set()
 
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=os.environ["ThingName"])
+    client = mqtt.Client(
+        mqtt.CallbackAPIVersion.VERSION2, client_id=os.environ["ThingName"], reconnect_on_failure=False
+    )
     client.on_connect = on_connect
-    client.reconnect_on_failure = False
     client.tls_set(
         ca_certs=os.path.join(HERE, "ca.pem"),
         certfile=os.path.join(HERE, "certificate.pem"),
