@@ -176,6 +176,8 @@ class Fleetward:
         fleet = Feed(self.database).subscribe(self._fleet_changed)
         for change in fleet:
             self.view.apply(change)
+        for policy in sorted(self.view.unreadable):
+            log.error("policy_unreadable", policy=policy, effect="it denies everything until it is replaced")
         self.pipeline = Pipeline(
             self.settings, self.clock, self.database, self.history, self.folder / "windows", self.notifier.publish
         )

@@ -8,9 +8,9 @@ Precedence: flag, then environment, then `fleetward.toml` in the working directo
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     history_retention_days: int = Field(14, ge=1, description="Days that metric values are kept.")
 
     mqtt_limits: Literal["standard", "aws"] = Field("standard", description="Preset of MQTT limits.")
-    mqtt_connect_refusal_code: Literal[5, 7] = Field(
+    mqtt_connect_refusal_code: Annotated[Literal[5, 7], BeforeValidator(int)] = Field(
         5, description="MQTT 3.1.1 CONNACK code for a CONNECT that policy denies (AWS sends 7)."
     )
     mqtt_max_connections: int = Field(20_000, ge=1, description="MQTT connections open at once.")

@@ -145,7 +145,7 @@ def test_unpacking_stays_in_its_folder(tmp_path_factory: pytest.TempPathFactory,
     try:
         archive = archive_of(*((path, b"x") for path in paths))
         code.check(archive)
-    except (Refusal, ValueError):
+    except (Refusal, ValueError, IndexError):
         return
     outer = tmp_path_factory.mktemp("outer")
     (outer / "code").mkdir()

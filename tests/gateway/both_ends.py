@@ -158,7 +158,6 @@ class World:
     def counted(self) -> dict[str, dict[str, int]]:
         """What was metered since the last call: device name → metric without its prefix → total."""
         batch = self.meter.flush(self.now)
-        self.guard.attribution.end_tick()
         self._names = getattr(self, "_names", {}) | dict(batch.names)
         found: dict[str, dict[str, int]] = {}
         for (metric, _), cells in batch.cells.items():

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from fleetward import errors
 from fleetward.arn import Arns
+from fleetward.model import Change, PolicyRecord, RecordKind
 from fleetward.registry import certificates, groups, policies, things
 from fleetward.registry.feed import Feed
 from fleetward.registry.view import FleetView
@@ -117,6 +118,16 @@ class TestIsolation:
             things.create(tx, "three")
         view, _ = follow(fleet)
         assert not view.is_isolated("three")
+
+
+def test_unreadable_policy_denies(fleet):
+    """A stored policy that this version cannot read denies everything, until it is replaced by one that it can read."""
+    view, _ = follow(fleet)
+    view.apply(Change(99, RecordKind.POLICY, "allow", PolicyRecord("allow", '{"Statement": "of another age"}')))
+    assert view.unreadable == {"allow"}
+    assert view.isolated_things() == {"one", "two"}
+    view.apply(Change(100, RecordKind.POLICY, "allow", PolicyRecord("allow", ALLOW)))
+    assert view.unreadable == set() == view.isolated_things()
 
 
 NAMES = st.sampled_from(["one", "two", "three"])

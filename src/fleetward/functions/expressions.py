@@ -137,7 +137,7 @@ def _days_of_month(field: str) -> DayRule:
     if field == "L":
         return lambda year, month: [_last_day(year, month)]
     if match := re.fullmatch(r"(\d+)W", field):
-        day = _number(match[1], range(1, 32))
+        day = _number(match[1], range(1, 32), ())
         return lambda year, month: _nearest_weekday(year, month, day)
     days = _numbers(field, range(1, 32))
     return lambda year, month: [day for day in days if day <= _last_day(year, month)]

@@ -51,20 +51,10 @@ class Attribution:
         self._view = view
         self._meter = meter
         self._unregistered: dict[str, set[str]] = {}
-        self._held: dict[int, DeviceMeter] = {}
-
-    def end_tick(self) -> None:
-        """To be called when the meter was flushed: until then the meter of a device that left is held.
-
-        Else one that comes back within the tick would have two rows in one batch.
-        """
-        self._held.clear()
 
     def device(self, certificate_id: str, client_id: str, assigned: bool = False) -> DeviceMeter:
         """`assigned`: the client has no id of its own, so that none is to be remembered."""
-        id, name = self._name(certificate_id, client_id, assigned)
-        device = self._held[id] = self._meter.device(id, name)
-        return device
+        return self._meter.device(*self._name(certificate_id, client_id, assigned))
 
     def _name(self, certificate_id: str, client_id: str, assigned: bool) -> tuple[int, str]:
         thing = self._view.association(certificate_id, client_id)

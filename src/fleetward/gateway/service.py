@@ -178,8 +178,10 @@ class Gateway:
 
     def _hand_over(self, end: Millis) -> None:
         batch = self._meter.flush(end)
-        self._guard.attribution.end_tick()
-        self._outlets.batch(batch)
+        try:
+            self._outlets.batch(batch)
+        except Exception:  # the house's trouble; no connection is to pay for it
+            log.exception("mqtt.batch_lost", sequence=batch.sequence)
 
     def _run(self) -> None:
         try:

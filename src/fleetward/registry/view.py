@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from fleetward.arn import Arns
+from fleetward.errors import MalformedPolicy
 from fleetward.model import (
     CertificateRecord,
     Change,
@@ -19,6 +20,7 @@ from fleetward.policy.document import Policy, parse
 from fleetward.policy.evaluate import Effect, evaluate
 
 CONNECT = "iot:Connect"
+DENY_ALL = '{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"iot:*","Resource":"*"}]}'
 
 
 class FleetView:
@@ -31,6 +33,8 @@ class FleetView:
         self._groups: dict[str, GroupRecord] = {}
         self._certificates: dict[str, CertificateRecord] = {}
         self._policies: dict[str, Policy] = {}
+        self.unreadable: set[str] = set()
+        """Policies whose stored document this version refuses; each denies everything until it is replaced."""
         self._members: defaultdict[str, set[str]] = defaultdict(set)
         self._children: defaultdict[str, set[str]] = defaultdict(set)
         self._attached: defaultdict[str, set[str]] = defaultdict(set)
@@ -38,8 +42,12 @@ class FleetView:
 
     def apply(self, change: Change) -> None:
         """Takes one step of the feed."""
+        self._forget_isolation(change)
+        self._put(change)
+        self._forget_isolation(change)
         self.version = change.version
-        self._isolation.clear()
+
+    def _put(self, change: Change) -> None:
         match change.kind:
             case RecordKind.THING:
                 self._put_thing(change.key, change.record)
@@ -185,6 +193,10 @@ class FleetView:
 
     # --- taking a step ------------------------------------------------------------------------------------------------
 
+    def _forget_isolation(self, change: Change) -> None:
+        for thing in self.things_reached_by(change) if self._isolation else ():
+            self._isolation.pop(thing, None)
+
     def _put_thing(self, name: str, record: Record | None) -> None:
         before = self._things.pop(name, None)
         for group in before.groups if before else ():
@@ -214,8 +226,14 @@ class FleetView:
 
     def _put_policy(self, name: str, record: Record | None) -> None:
         self._policies.pop(name, None)
+        self.unreadable.discard(name)
         if isinstance(record, PolicyRecord):
-            self._policies[name] = parse(record.document, name)
+            try:
+                self._policies[name] = parse(record.document, name)
+            except MalformedPolicy:
+                # Stored by a version with other rules. What its Denies meant is unknown, so it denies everything.
+                self._policies[name] = parse(DENY_ALL, name)
+                self.unreadable.add(name)
 
 
 def thing_context(thing: ThingRecord | None, client_id: str) -> dict[str, str]:

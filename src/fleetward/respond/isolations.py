@@ -1,7 +1,8 @@
 """The record of which things are cut off, kept apart from the policies that do it.
 
-It lags behind the registry on purpose: a thing is struck off only after its release has been carried through (violations
-closed, windows zeroed), so that at the next start the difference to the registry is what a crash left undone.
+It lags behind the registry on purpose: a thing is struck off only after its release has been carried through
+(violations closed, windows zeroed), so that at the next start the difference to the registry is what a crash left
+undone.
 """
 
 from __future__ import annotations

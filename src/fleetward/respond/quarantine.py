@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import json
-
 from fleetward import errors
 from fleetward.arn import Arns
 from fleetward.model import Decision, Measure, PolicyRecord, RecordKind, ThingRecord
 from fleetward.policy.document import parse
 from fleetward.policy.evaluate import Effect, evaluate
 from fleetward.registry import feed, groups, policies, things
-from fleetward.registry.view import CONNECT, thing_context
+from fleetward.registry.view import CONNECT, DENY_ALL, thing_context
 from fleetward.store.database import Reader, Transaction
-
-DENY_ALL = json.dumps(
-    {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "iot:*", "Resource": "*"}]},
-    separators=(",", ":"),
-)
 
 
 def carry_out(tx: Transaction, arns: Arns, decision: Decision, quarantine_group: str) -> list[str]:
