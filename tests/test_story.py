@@ -91,8 +91,8 @@ def sensors(house: House) -> Iterator[dict[str, Sensor]]:
 
 
 def test_one_is_isolated_and_its_twin_is_not(house: House, sensors: dict[str, Sensor]) -> None:
-    """The sensor that sends 3000 characters is isolated, its twin with the same certificate stays, and a released one that
-    offends again is isolated again."""
+    """The sensor that sends 3000 characters is isolated, its twin with the same certificate stays, and a released one
+    that offends again is isolated again."""
     observer = house.device(provision.OBSERVER, provision.observer(house.server.client, house.server.place))
     assert observer.connect() == "Success"
     observer.subscribe("temperature-device-01")

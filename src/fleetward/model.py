@@ -83,7 +83,7 @@ class Change:
 
 
 class DeviceClass(StrEnum):
-    """Which kind of name an observation counts under (detect.md B.1, design: framing)."""
+    """Which kind of name an observation counts under."""
 
     REGISTERED = "registered"
     UNREGISTERED = "unregistered"

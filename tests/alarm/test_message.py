@@ -15,7 +15,7 @@ CAPTURED = (
     '"name":"MessagesPub","metric":"aws:num-messages-sent"},"violationEventType":"in-alarm","metricValue":{"count":54},'
     '"violationId":"37e18651d207bbc74236c13faf146127","securityProfileName":"MySecProfile"}'
 )
-"""A real message of AWS (detect.md D.1)."""
+"""A real message of AWS."""
 
 SENT = "aws:num-messages-sent"
 FORM = {

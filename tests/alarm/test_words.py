@@ -177,5 +177,5 @@ def test_span(seconds: int, text: str) -> None:
 
 
 def test_standing() -> None:
-    """An open violation of an isolated thing says so: nothing more will arrive to clear it (detect.md M15)."""
+    """An open violation of an isolated thing says so: nothing more will arrive to clear it."""
     assert (words.standing(True), words.standing(False)) == ("in alarm, isolated", "in alarm")

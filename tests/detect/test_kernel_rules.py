@@ -140,7 +140,7 @@ def test_a_name_that_becomes_a_thing_is_a_second_identity():
     ],
 )
 def test_targets_cover_what_they_say(target, expected):
-    """Each kind of target covers exactly its devices (detect.md B.1)."""
+    """Each kind of target covers exactly its devices."""
     house = House(behavior(AT_MOST_1000), target=target)
     house.enroll(1, "thing")
     house.enroll(2, "member", "fleet", "everything")
@@ -181,7 +181,7 @@ def alarmed() -> House:
     ],
 )
 def test_what_invalidates_says_so(act, reason):
-    """A violation whose ground is gone ends as invalidated, with a reason in plain words (detect.md C)."""
+    """A violation whose ground is gone ends as invalidated, with a reason in plain words."""
     house = alarmed()
     [event] = act(house)
     assert (event.kind, event.violation_id) == (AlarmKind.INVALIDATED, house.events[0].violation_id)
@@ -190,7 +190,7 @@ def test_what_invalidates_says_so(act, reason):
 
 
 def test_silencing_a_behaviour_keeps_its_violations_open():
-    """A change of suppressAlerts alone ends nothing, and later events carry the new behaviour (detect.md C)."""
+    """A change of suppressAlerts alone ends nothing, and later events carry the new behaviour."""
     house = alarmed()
     silent = behavior(AT_MOST_1000, suppress_alerts=True)
     assert house.watch(silent, target=Target("group", "fleet")) == []

@@ -1,4 +1,4 @@
-"""The story's numbers, windows and verdicts: the acceptance oracle of the specification (detect.md N)."""
+"""The story's numbers, windows and verdicts: the acceptance oracle."""
 
 from __future__ import annotations
 

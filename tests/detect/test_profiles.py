@@ -156,7 +156,7 @@ def test_valid(behavior: dict[str, Any]) -> None:
     ],
 )
 def test_malformed(behavior: dict[str, Any], complaints: list[str]) -> None:
-    """Every breach of detect.md's rules B.1-12 is told in the form of AWS's one known text, and only once."""
+    """Every breach of the rules is told in the form of AWS's one known text, and only once."""
     label = behavior["name"] if len(behavior["name"]) <= 128 else behavior["name"][:125] + "..."
     assert profiles.validate([behavior]) == [f"Behavior {label} is malformed. {text}" for text in complaints]
 

@@ -92,7 +92,9 @@ async def test_nothing_survives_a_timeout(house: House) -> None:
     house.make(source, timeout=1)
     result = await house.functions.invoke("f", b"{}")
     assert "timed out" in (result.error or "")
-    daemon = json.loads(next(line for line in result.log_tail.decode().splitlines() if "[" in line).replace("'", '"'))[0]
+    daemon = json.loads(next(line for line in result.log_tail.decode().splitlines() if "[" in line).replace("'", '"'))[
+        0
+    ]
     assert not is_running(daemon)
 
 

@@ -8,7 +8,7 @@ from function_house import ROLE, House
 
 from fleetward.errors import ResourceNotFound
 
-STORY = '''
+STORY = """
     import boto3
     import json
 
@@ -23,7 +23,7 @@ STORY = '''
         \tthingGroupName=os.environ['ThingGroupName'],
     \tthingName=thing
     \t)
-'''
+"""
 
 FAILURES = {
     "raises": ("def handler(e, c): raise KeyError('thingName')", "KeyError", "'thingName'"),

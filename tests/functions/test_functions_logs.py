@@ -40,7 +40,9 @@ async def test_the_log_of_an_invocation(house: House) -> None:
     assert lines[1:3] == ["one", "two"]
     assert re.fullmatch(rf"\[WARNING\]\t[-\dT:.]+Z\t{result.request_id}\tthree", lines[3])
     assert lines[4] == f"END RequestId: {result.request_id}"
-    report = rf"REPORT RequestId: {result.request_id}\tDuration: [\d.]+ ms\tBilled Duration: \d+ ms\tMemory Size: 128 MB"
+    report = (
+        rf"REPORT RequestId: {result.request_id}\tDuration: [\d.]+ ms\tBilled Duration: \d+ ms\tMemory Size: 128 MB"
+    )
     assert re.fullmatch(report + r"\tMax Memory Used: [1-9]\d* MB\tInit Duration: [\d.]+ ms", lines[5])
     assert result.log_tail.decode().splitlines() == lines
 

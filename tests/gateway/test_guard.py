@@ -36,7 +36,7 @@ def test_unknown_and_inactive_certificates_are_refused(world: World) -> None:
 
 @pytest.mark.parametrize("code", [5, 7])
 def test_refusal_code_of_3_1_1(code: int) -> None:
-    """A CONNECT that policy denies is answered with the return code in the settings (detect.md G)."""
+    """A CONNECT that policy denies is answered with the return code in the settings."""
     world = World(connect_refusal_code=code)
     world.certificate("cert")
     device = world.device()

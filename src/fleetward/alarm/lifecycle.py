@@ -1,7 +1,7 @@
 """The life of a violation as a table: (state, event) → state.
 
 A pair that is not in the table changes nothing and tells nobody: that is what makes a replay after a crash harmless.
-A new alarm after the end has a new id, so the two end states have no way out (detect.md C).
+A new alarm after the end has a new id, so the two end states have no way out.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The alert as AWS sends it: the compact JSON of a ViolationEvent (detect.md D.1).
+"""The alert as AWS sends it: the compact JSON of a ViolationEvent.
 
 Key order is the one captured at AWS; times are whole epoch milliseconds, unlike in the API. What the capture lacks
 comes after its keys: `verificationState` (AWS's own samples read it), then our `explanation` and `reason`.

@@ -1,8 +1,8 @@
 """What people read: why an alarm fell, what a behaviour expects and when it alarms, and the e-mail of an alert.
 
-The wire speaks of normal behaviour, people of the alarm: an alarm condition is the complement of the criterion
-(detect.md M1). Every number is taken from the behaviour itself (detect.md M9). Names and topics come from devices and
-are shown without control characters and cut short, so that no device can write an alert's text.
+The wire speaks of normal behaviour, people of the alarm: an alarm condition is the complement of the criterion. Every
+number is taken from the behaviour itself. Names and topics come from devices and are shown without control characters
+and cut short, so that no device can write an alert's text.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def why(explanation: Explanation) -> str:
 
 
 def standing(isolated: bool) -> str:
-    """How an open violation stands (detect.md M15): nothing arrives from an isolated thing, so its alarm stays open."""
+    """How an open violation stands: nothing arrives from an isolated thing, so its alarm stays open."""
     return "in alarm, isolated" if isolated else "in alarm"
 
 

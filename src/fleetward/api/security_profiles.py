@@ -58,7 +58,7 @@ def list_security_profiles(call: Call) -> dict[str, Any]:
 
 
 def validate_security_profile_behaviors(call: Call) -> dict[str, Any]:
-    """Tells everything that is wrong, breaches of the service model's constraints included, as a 200 (detect.md B)."""
+    """Tells everything that is wrong, breaches of the service model's constraints included, as a 200."""
     if "behaviors" not in call.params:
         raise errors.InvalidRequest(call.breaches[0])
     complaints = profiles.validate(call.params["behaviors"]) or call.breaches

@@ -40,7 +40,7 @@ def put_verification_state_on_violation(call: Call) -> dict[str, Any]:
 
 
 def list_metric_values(call: Call) -> dict[str, Any]:
-    """Values of a metric that a profile uses or retains for the thing; of any other there are none (detect.md A.7)."""
+    """Values of a metric that a profile uses or retains for the thing; of any other there are none."""
     start, end = _period(call)
     thing, metric = call.params["thingName"], call.params["metricName"]
     if complaint := behavior_checks.metric_complaint(metric):

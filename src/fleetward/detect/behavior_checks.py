@@ -1,6 +1,6 @@
 """What is wrong with a behaviour in the API's form: one check a member, each yielding complaints.
 
-The rules are detect.md B, 1-12 (AWS developer guide, "Detect commands" and "Cloud-side metrics"; the bounds are those
+The rules are those of AWS (developer guide, "Detect commands" and "Cloud-side metrics"; the bounds are those
 of AWS's service model). A check judges its own member only, so that one defect is told once.
 """
 

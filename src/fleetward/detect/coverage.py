@@ -51,7 +51,7 @@ class Watch:
 
 
 def covered_by(profile: WatchedProfile, slots: Slots, chosen: Ids) -> Mask:
-    """Which of the `chosen` slots the profile's targets cover; a stray is covered by none (detect.md B.1)."""
+    """Which of the `chosen` slots the profile's targets cover; a stray is covered by none."""
     covered = np.zeros(len(chosen), dtype=np.bool_)
     for target in profile.targets:
         covered |= POPULATIONS[target.kind](slots, chosen, target)

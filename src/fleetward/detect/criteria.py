@@ -34,7 +34,7 @@ class Thresholds(NamedTuple):
 def judged_value(behavior: Behavior, counts: Counts) -> Ids:
     """The value of each slot that the behaviour judges: the worst message for a static size, else the window's total.
 
-    See detect.md section 0, fact 10.
+    Source: AWS IoT Device Defender developer guide, "Cloud-side metrics".
     """
     criterion = behavior.criterion
     if isinstance(criterion, PercentileCriterion) or METRICS[behavior.metric].kind is Kind.COUNTER:

@@ -11,7 +11,7 @@ from fleetward.model import Behavior, Millis
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a profile is attached to: `kind` is all, registered, unregistered or group (detect.md B.1).
+    """What a profile is attached to: `kind` is all, registered, unregistered or group.
 
     `group` names the thing group of the last; its descendants' things belong to it.
     """

@@ -1,4 +1,4 @@
-"""Exact nearest-rank percentiles over all *other* devices (detect.md B.2), for every device at once."""
+"""Exact nearest-rank percentiles over all *other* devices, for every device at once."""
 
 from __future__ import annotations
 

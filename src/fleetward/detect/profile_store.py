@@ -192,7 +192,7 @@ def attachments_for(look: Reader, target: Target, recursive: bool = False) -> Se
 
 
 def documents_covering(look: Reader, thing: str) -> list[Document]:
-    """The documents of the profiles whose targets cover a device, registered or not (detect.md B.1)."""
+    """The documents of the profiles whose targets cover a device, registered or not."""
     covering = [Target("all"), Target("unregistered")]
     if things.find(look, thing) is not None:
         above = {name for group in groups.groups_of(look, thing) for name in groups.ancestors(look, group)}

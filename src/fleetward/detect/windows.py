@@ -14,7 +14,7 @@ from fleetward.meter.metrics import METRICS, Kind
 from fleetward.model import Millis
 
 DEFAULT_SECONDS = 300
-"""The window of a metric that no behaviour uses (detect.md A.7)."""
+"""The window of a metric that no behaviour uses."""
 
 
 class Counts:

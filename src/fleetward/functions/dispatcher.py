@@ -62,7 +62,8 @@ class Dispatcher:
                     self._busy[name] = asyncio.create_task(self._drain(name))
             pause = _MAX_SLEEP if later is None else min(_MAX_SLEEP, (later - now) / 1000)
             try:
-                await asyncio.wait_for(self._awake.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._awake.wait()
             except TimeoutError:
                 pass
 

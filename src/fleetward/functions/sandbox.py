@@ -154,7 +154,12 @@ async def _probe(sandbox: Sandbox, data_dir: Path | None) -> str:
         keeper = await sandbox.spawn(
             command, base_environment(temporary), temporary, scratch, for_memory(0, own_user=True), writer
         )
-        code = await asyncio.wait_for(keeper.wait(), _PROBE_SECONDS)
+        try:
+            async with asyncio.timeout(_PROBE_SECONDS):
+                code = await keeper.wait()
+        except TimeoutError:
+            keeper.kill()
+            raise
         os.set_blocking(reader, False)
         output = os.read(reader, 65536).decode(errors="replace").strip()
     except (OSError, TimeoutError) as problem:

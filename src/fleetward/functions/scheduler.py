@@ -51,7 +51,8 @@ class Scheduler:
     async def _run(self) -> None:
         while True:
             try:
-                await asyncio.wait_for(self._awake.wait(), self._pause())
+                async with asyncio.timeout(self._pause()):
+                    await self._awake.wait()
                 self._awake.clear()
                 self._load()
             except TimeoutError:

@@ -80,7 +80,8 @@ class Worker:
     async def idle(self) -> bool:
         """Waits until the process can take an event; False when it never will."""
         try:
-            return await asyncio.wait_for(self._api.idle(), INIT_SECONDS) is None
+            async with asyncio.timeout(INIT_SECONDS):
+                return await self._api.idle() is None
         except TimeoutError:
             self._api.fail(failure("Sandbox.Timedout", f"Init took more than {INIT_SECONDS} seconds"))
             await self.kill()
@@ -94,7 +95,8 @@ class Worker:
         began = time.perf_counter()
         status: list[str] = []
         try:
-            answer = await asyncio.wait_for(self._api.invoke(event), self.spec.function.timeout)
+            async with asyncio.timeout(self.spec.function.timeout):
+                answer = await self._api.invoke(event)
         except TimeoutError:
             answer, status = self._timed_out(event.request_id), ["Status: timeout"]
             await self.kill()
@@ -111,7 +113,8 @@ class Worker:
         if self._keeper is not None and self._keeper.returncode is None:
             self._signal(signal.SIGTERM)
             try:
-                await asyncio.wait_for(self._keeper.wait(), _KILL_SECONDS)
+                async with asyncio.timeout(_KILL_SECONDS):
+                    await self._keeper.wait()
             except TimeoutError:
                 self._signal(signal.SIGKILL)
                 await self._keeper.wait()

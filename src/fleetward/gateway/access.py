@@ -25,7 +25,7 @@ RESOURCE_KINDS = {
     SUBSCRIBE: "topicfilter",
     RECEIVE: "topic",
 }
-"""The kind of resource each action is about (detect.md G)."""
+"""The kind of resource each action is about (AWS IoT Core developer guide, "AWS IoT Core action resources")."""
 
 TIME_KEYS = frozenset(("aws:CurrentTime", "aws:EpochTime"))
 REMEMBERED_NAME_LENGTH = 256

@@ -58,7 +58,7 @@ def has_known_active_certificate(application: Application) -> int:
 
 
 def has_valid_client_id(application: Application) -> int:
-    """AWS keeps ids that begin with `$` (detect.md H); an empty one was replaced before, where that is allowed."""
+    """AWS keeps ids that begin with `$`; an empty one was replaced before, where that is allowed."""
     client_id = application.connect.client_id
     return Reason.CLIENT_IDENTIFIER_NOT_VALID if not client_id or client_id.startswith("$") else 0
 

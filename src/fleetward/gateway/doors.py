@@ -32,7 +32,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """A session began or ended. `reason` is one of AWS's disconnect reasons (detect.md H); empty for a begin."""
+    """A session began or ended. `reason` is one of AWS's disconnect reasons, and empty for a begin."""
 
     client_id: str
     certificate_id: str

@@ -9,7 +9,7 @@ from fleetward.gateway.packets import Reason
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """`presence` is one of AWS's disconnect reasons (detect.md H); `code` goes into a DISCONNECT, None sends none."""
+    """`presence` is one of AWS's disconnect reasons; `code` goes into a DISCONNECT, None sends none."""
 
     presence: str
     code: int | None = None

@@ -17,7 +17,7 @@ UNREGISTERED_NAMES = 100
 """Client ids without a thing that one certificate may be counted under in one run: no one makes us remember more."""
 
 MAX_NAME_BYTES = 128
-"""Of a device name (detect.md B.1)."""
+"""Of a device name."""
 
 _CERTIFICATE_ID = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
 

@@ -93,4 +93,4 @@ LIMITS: dict[str, Limits] = {
         session_expiry=3600,
     ),
 }
-"""Preset `aws`: AWS IoT Core's quotas (detect.md H)."""
+"""Preset `aws`: AWS IoT Core's quotas (AWS general reference, "AWS IoT Core endpoints and quotas")."""

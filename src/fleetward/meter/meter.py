@@ -20,7 +20,7 @@ MAX_TOPICS = 8
 """Topic counters per device and tick."""
 
 MAX_TOPIC_LENGTH = 256
-"""Characters of a topic that are told apart; AWS's own topics end there (detect.md H)."""
+"""Characters of a topic that are told apart; AWS's own topics end there."""
 
 _MAX_MENTIONED = 500_000
 _MENTION_MILLIS = 12 * 3_600_000

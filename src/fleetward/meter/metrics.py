@@ -9,7 +9,7 @@ from enum import StrEnum
 class Kind(StrEnum):
     SIZE = "size"
     """Has a value only for a device that sent something; a static bound is compared with each message, a percentile
-    with the sum over the window (detect.md section 0, fact 10)."""
+    with the sum over the window."""
 
     COUNTER = "counter"
     """Counts per window; 0 for a device that is connected and idle."""

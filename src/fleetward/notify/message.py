@@ -1,7 +1,7 @@
 """The envelopes a message travels in: pure functions from a parcel to exactly what AWS sends.
 
-SNS developer guide, "Parsing message formats"; key order and spelling as recorded from AWS (aws-wire.md, "SNS
-deliveries"). Lambda events spell `SigningCertUrl`, everything else `SigningCertURL`.
+SNS developer guide, "Parsing message formats"; key order and spelling as recorded from AWS. Lambda events spell
+`SigningCertUrl`, everything else `SigningCertURL`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """When a failed delivery is tried again: pure arithmetic over a policy of four phases.
 
-No-delay, pre-backoff, backoff and post-backoff, as in the SNS developer guide, "Amazon SNS message delivery retries"
-(detect.md D.5). AWS names four backoff functions without giving their formulas; these are ours:
+No-delay, pre-backoff, backoff and post-backoff, as in the SNS developer guide, "Amazon SNS message delivery retries".
+AWS names four backoff functions without giving their formulas; these are ours:
 linear and arithmetic walk from the minimum to the maximum along x and x², geometric keeps the ratio of two neighbouring
 delays constant so as to end at the maximum, exponential doubles until it meets the maximum.
 """

@@ -1,7 +1,7 @@
 """Subscriptions: subscribing, confirming, leaving, and the attributes of each. Rules only; sending is elsewhere.
 
 A confirmation is a message as any other, with one delivery in the outbox; its token proves that the endpoint's owner
-has read it. Tokens live two days; of a token only the hash is stored. Error texts as AWS sends them (aws-wire.md).
+has read it. Tokens live two days; of a token only the hash is stored. Error texts as AWS sends them.
 """
 
 from __future__ import annotations

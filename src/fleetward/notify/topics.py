@@ -1,6 +1,6 @@
 """Topics: the rules that keep them consistent. Every function takes the caller's transaction or reader first.
 
-Error texts as AWS sends them (aws-wire.md, "Errors").
+Error texts as AWS sends them.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from fleetward.store.tables.registry import policies, policy_attachments, policy
 
 MAX_VERSIONS = 5
 ATTACHMENT_LIMITS = {"cert": 10, "thinggroup": 2}
-"""How many policies one target may carry (detect.md G, Policy limits)."""
+"""How many policies one target may carry (AWS IoT Core quotas)."""
 
 TOUCHED = {"cert": "certificate", "thinggroup": "group"}
 """What an attachment changes, in the words of the change feed."""

@@ -29,7 +29,7 @@ def get(look: Reader, name: str) -> RowMapping:
 def create(
     tx: Transaction, name: str, attributes: Mapping[str, str] | None = None, type_name: str | None = None
 ) -> RowMapping:
-    """Creates the thing; the same configuration again succeeds, another one is a conflict (detect.md G)."""
+    """Creates the thing; the same configuration again succeeds, another one is a conflict."""
     wanted = _without_empty(attributes or {})
     existing = find(tx, name)
     if existing is not None:

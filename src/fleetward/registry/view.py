@@ -79,7 +79,7 @@ class FleetView:
         return frozenset(self._attached.get(thing_name, ()))
 
     def association(self, certificate_id: str, client_id: str) -> ThingRecord | None:
-        """The thing a connection stands for (detect.md G).
+        """The thing a connection stands for (developer guide, "Thing policy variables").
 
         An exclusive attachment names it whatever the client id; otherwise the client id must be the name of a thing
         that the certificate is attached to.
@@ -237,7 +237,7 @@ class FleetView:
 
 
 def thing_context(thing: ThingRecord | None, client_id: str) -> dict[str, str]:
-    """The policy context keys that follow from the client id and the thing it stands for (detect.md G, Variables)."""
+    """The policy context keys that follow from the client id and the thing it stands for."""
     context = {
         "iot:ClientId": client_id,
         "iot:Connection.Thing.IsAttached": "true" if thing is not None else "false",

@@ -106,7 +106,7 @@ async def _drain(response: httpx.Response) -> None:
 
 
 def _judge(code: int) -> Outcome:
-    """2xx is success, 429 and 5xx are worth another try, everything else is final (detect.md D.5)."""
+    """2xx is success, 429 and 5xx are worth another try, everything else is final."""
     if 200 <= code < 300:
         return delivered(code)
     if 300 <= code < 400:
