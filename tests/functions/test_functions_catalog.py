@@ -200,7 +200,7 @@ def test_create_twice(database: Database) -> None:
     ],
 )
 def test_impossible_configuration(database: Database, options: dict) -> None:
-    """Other runtimes, limits out of range, reserved, oversized and impossible variables are refused on create and update."""
+    """Other runtimes, limits out of range and variables that are reserved, too large or impossible are refused."""
     with pytest.raises(InvalidParameterValue):
         make(database, **options)
     make(database)

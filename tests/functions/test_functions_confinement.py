@@ -146,7 +146,8 @@ async def test_a_child_of_a_function_is_shut_out_too(house: House) -> None:
         import subprocess, sys
         code = '''
         import os, urllib.request
-        try: urllib.request.urlopen("http://" + os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2018-06-01/runtime/invocation/next")
+        url = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2018-06-01/runtime/invocation/next"
+        try: urllib.request.urlopen(url)
         except OSError: print("refused")
         '''.replace('        ', '')
         def handler(e, c): return subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stdout
@@ -168,8 +169,13 @@ async def test_rubbish_from_the_function_itself(house: House) -> None:
                 except OSError: return ''
         def handler(e, c):
             wrong = PREFIX + '00000000-0000-0000-0000-000000000000/response'
-            return [ask(f'GET {PREFIX}next HTTP/1.1\\r\\n\\r\\n'), ask(f'POST {wrong} HTTP/1.1\\r\\nContent-Length: 0\\r\\n\\r\\n'),
-                    ask('GET / HTTP/1.1\\r\\n\\r\\n'), ask('rubbish\\r\\n\\r\\n'), ask('GET / HTTP/1.1\\r\\nX: ' + 'x' * 3_000_000)]
+            return [
+                ask(f'GET {PREFIX}next HTTP/1.1\\r\\n\\r\\n'),
+                ask(f'POST {wrong} HTTP/1.1\\r\\nContent-Length: 0\\r\\n\\r\\n'),
+                ask('GET / HTTP/1.1\\r\\n\\r\\n'),
+                ask('rubbish\\r\\n\\r\\n'),
+                ask('GET / HTTP/1.1\\r\\nX: ' + 'x' * 3_000_000),
+            ]
     """
     house.make(source, timeout=10)
     answers = json.loads((await house.functions.invoke("f", b"{}")).payload)

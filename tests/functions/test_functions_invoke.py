@@ -59,7 +59,7 @@ async def test_event_and_answer_are_the_handlers_own(house: House) -> None:
 
 
 async def test_environment_is_lambdas_and_the_functions_own(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process sees Lambda's variables and its own Environment, and nothing of the server: no variable, no open file."""
+    """A process sees Lambda's variables and its Environment, and nothing of the server: no variable, no open file."""
     monkeypatch.setenv("FLEETWARD_ROOT_SECRET_ACCESS_KEY", "leak")
     source = """
         import os
@@ -110,7 +110,7 @@ async def test_the_story_without_import_os(house: House) -> None:
 
 @pytest.mark.parametrize("case", FAILURES)
 async def test_failures(house: House, case: str) -> None:
-    """Whatever a handler does, its caller gets AWS's error document, and the next event is handled by a fresh process."""
+    """Whatever a handler does, its caller gets AWS's error document, and the next event finds a sound process."""
     source, error_type, text = FAILURES[case]
     house.make(source, timeout=1)
     result = await house.functions.invoke("f", b"{}")

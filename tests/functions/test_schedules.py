@@ -112,7 +112,7 @@ def test_fast_rates_are_not_retried(database: Database, expression: str, attempt
 
 
 def test_permission_is_needed(database: Database) -> None:
-    """As on AWS a rule calls only a function whose policy lets events.amazonaws.com do so; the target says what is wrong."""
+    """A rule calls only a function whose policy lets events.amazonaws.com do so; else the target says what is wrong."""
     schedule(database)
     assert fire(database, BEGIN + MINUTE) == 0
     with database.read() as look:

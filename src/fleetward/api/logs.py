@@ -188,7 +188,7 @@ def _group(call: Call) -> str:
     if (name is None) == (identifier is None):
         raise errors.InvalidParameter("Exactly one of logGroupName and logGroupIdentifier must be given")
     arn = parse_arn(identifier) if identifier else None
-    return str(arn.name.removesuffix(":*") if arn is not None else identifier or name)
+    return str(arn.name if arn is not None else identifier or name)
 
 
 def _place(token: str | None) -> tuple[str | None, int | None]:

@@ -81,10 +81,12 @@ class Functions:
         return self._sandbox.describe() if self._sandbox is not None else "Functions have not been started."
 
     async def invoke(
-        self, name: str, payload: bytes, *, source: str = "api", client_context: str = "", request_id: str = ""
+        self, name: str, payload: bytes, *, client_context: str = "", request_id: str = ""
     ) -> InvocationResult:
-        """Calls the function and waits. Its errors are results; ResourceNotFound, RequestTooLarge, TooManyRequests
-        are raised."""
+        """Calls the function and waits; what goes wrong inside it is a result.
+
+        Raises ResourceNotFound, RequestTooLarge or TooManyRequests.
+        """
         if len(payload) > MAX_SYNC_PAYLOAD:
             raise RequestTooLarge(
                 f"Request must be smaller than {MAX_SYNC_PAYLOAD} bytes for the InvokeFunction operation"
