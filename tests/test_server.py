@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import ssl
 import subprocess
 import sys
 import time
@@ -112,3 +114,46 @@ def test_schedules_survive_a_kill(server: RunningServer) -> None:
     server.start()
     restarted = time.time()
     until(lambda: ticks(restarted) >= 2, 15, "two more ticks")
+
+
+def test_https_with_the_own_authority(
+    make_server: Callable[..., RunningServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With api_tls the port speaks HTTPS under the own CA, which `fleetward env` and functions get to know."""
+    from fleetward.simulate import provision
+
+    server = make_server(FLEETWARD_API_TLS="true")
+    assert server.info.endpoint_url.startswith("https://")
+    exports = command(server, "env").stdout
+    assert f"AWS_CA_BUNDLE={server.info.ca_file}" in exports
+    context = ssl.create_default_context(cafile=server.info.ca_file)
+    assert httpx.get(f"{server.info.endpoint_url}/health", verify=context).is_success
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{server.info.endpoint_url}/health")
+
+    source = (
+        "import boto3\ndef handler(event, context):\n    return boto3.client('sts').get_caller_identity()['Account']\n"
+    )
+    server.client("lambda").create_function(
+        FunctionName="who",
+        Runtime="python3.11",
+        Role=provision.role(server.client, "r", "lambda.amazonaws.com"),
+        Handler="who.handler",
+        Code={"ZipFile": provision.zip_of({"who.py": source})},
+        Timeout=30,
+    )
+    answer = server.client("lambda").invoke(FunctionName="who")
+    assert answer["Payload"].read() == b'"123456789012"'
+
+
+def test_trail(server: RunningServer) -> None:
+    """`fleetward trail` tells who changed what and why, as lines and as JSON."""
+    server.client("iot").create_thing(thingName="lamp")
+    command(server, "quarantine", "lamp", "--reason", "it flickers")
+    told = command(server, "trail", "lamp").stdout
+    assert "made     thing lamp  by root from 127.0.0.1, iot:CreateThing" in told
+    assert "thing group member IsolatedDevices/lamp" in told
+    assert "(it flickers)" in told
+    newest = json.loads(command(server, "trail", "lamp", "--json").stdout.splitlines()[-1])
+    assert (newest["operation"], newest["reason"]) == ("fleetward:QuarantineThing", "it flickers")
+    assert command(server, "trail", "desk").stdout == "Nothing about desk was changed.\n"

@@ -22,6 +22,7 @@ OTHER: dict[str, str] = {
     "mqtt_connect_refusal_code": "7",
     "smtp_tls": "none",
     "http_subscribers": "https",
+    "api_tls": "true",
 }
 """A value other than the default, for settings that not every word or number fits."""
 

@@ -100,6 +100,8 @@ class Fleetward:
     # --- the folder and the store -------------------------------------------------------------------------------------
 
     def _take_folder(self) -> None:
+        if bool(self.settings.api_certificate) != bool(self.settings.api_key):
+            raise CannotStart("api_certificate and api_key must be set together")
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder.chmod(0o700)
         self._closing.callback(_lock(self.folder / "lock").close)
@@ -136,12 +138,18 @@ class Fleetward:
     @property
     def endpoint_url(self) -> str:
         host = "127.0.0.1" if self.settings.host in ("0.0.0.0", "") else self.settings.host  # noqa: S104
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.api_port}"
+        scheme = "https" if self.settings.api_tls else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.api_port}"
+
+    @property
+    def _public_url(self) -> str:
+        return (self.settings.public_url or self.endpoint_url).rstrip("/")
 
     # --- the rooms ----------------------------------------------------------------------------------------------------
 
     def _open_rooms(self) -> None:
         self.authority = Authority.open(self.folder / "ca", self.clock())
+        self._certificate = self.authority.issue_server(_names(self.settings), self.clock())
         self.history = History.open(self.folder / "history.duckdb")
         self._closing.callback(self.history.close)
         self.functions = Functions(
@@ -151,13 +159,14 @@ class Fleetward:
             arns=self.arns,
             endpoint_url=lambda: self.endpoint_url,
             issue_keys=self._issue_keys,
+            ca_bundle=self._api_ca_file,
         )
         self.notifier = Notifier(
             database=self.database,
             settings=self.settings,
             clock=self.clock,
             arns=self.arns,
-            base_url=lambda: self.endpoint_url,
+            base_url=lambda: self._public_url,
             enqueue=self.functions.enqueue,
             may_invoke=self.functions.may_invoke,
             function_exists=self.functions.exists,
@@ -184,12 +193,11 @@ class Fleetward:
         self.pipeline.start(self.view)
         self._closing.callback(self.pipeline.stop)
         self.isolation = IsolationWatch(self.view)
-        certificate, key = self.authority.issue_server(_names(self.settings), self.clock())
         self.gateway = Gateway(
             settings=self.settings,
             clock=self.clock,
             arns=self.arns,
-            tls=TlsFiles(certificate, key, self.authority.ca_file),
+            tls=TlsFiles(*self._certificate, self.authority.ca_file),
             durable_file=self.folder / "gateway.db",
             outlets=self,
             changes=fleet,
@@ -261,8 +269,15 @@ class Fleetward:
             functions=self.functions,
         )
         pages = {self.notifier.certificate_path: self._signing_certificate}
+        certificate, key = self._api_certificate()
         config = uvicorn.Config(
-            make_door(rooms, pages), log_config=None, access_log=False, lifespan="off", server_header=False
+            make_door(rooms, pages),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
         )
         self._http = _Http(config)
         serving = asyncio.create_task(self._http.serve(sockets=[socket_]))
@@ -271,6 +286,19 @@ class Fleetward:
             if serving.done():
                 await serving
             await asyncio.sleep(0.01)
+
+    def _api_certificate(self) -> tuple[Path | None, Path | None]:
+        """Certificate and key of the HTTP port: those given, else the broker's, which the own CA vouches for."""
+        if not self.settings.api_tls:
+            return None, None
+        if self.settings.api_certificate:
+            return self.settings.api_certificate, self.settings.api_key
+        return self._certificate
+
+    @property
+    def _api_ca_file(self) -> Path | None:
+        """What clients of the HTTP port must trust beyond what their system does."""
+        return self.authority.ca_file if self.settings.api_tls and not self.settings.api_certificate else None
 
     def _signing_certificate(self) -> Response:
         return Response(200, self.notifier.certificate_pem, "application/x-pem-file")
@@ -291,6 +319,7 @@ class Fleetward:
             mqtt_host="127.0.0.1" if self.settings.mqtt_host in ("0.0.0.0", "") else self.settings.mqtt_host,  # noqa: S104
             mqtt_port=self.gateway.port,
             ca_file=str(self.authority.ca_file),
+            api_ca_file=str(self._api_ca_file) if self._api_ca_file else None,
             region=self.settings.region,
             account_id=self.settings.account_id,
             access_key_id=self.root_key.id,
@@ -319,8 +348,7 @@ def _lock(path: Path) -> IO[str]:
 def _names(settings: Settings) -> list[str]:
     """What the broker's certificate is valid for: loopback, the machine's names, and what the settings add."""
     names = ["localhost", "127.0.0.1", "::1", socket.gethostname(), socket.getfqdn(), *settings.mqtt_name]
-    if settings.mqtt_host not in ("0.0.0.0", "::", ""):  # noqa: S104
-        names.append(settings.mqtt_host)
+    names += [host for host in (settings.host, settings.mqtt_host) if host not in ("0.0.0.0", "::", "")]  # noqa: S104
     return list(dict.fromkeys(names))
 
 

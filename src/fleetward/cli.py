@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -113,6 +114,7 @@ def env(data_dir: DataDir = Path("fleetward-data")) -> None:
         "FLEETWARD_CA_FILE": server.ca_file,
         "FLEETWARD_MQTT_HOST": server.mqtt_host,
         "FLEETWARD_MQTT_PORT": str(server.mqtt_port),
+        **({"AWS_CA_BUNDLE": server.api_ca_file} if server.api_ca_file else {}),
     }.items():
         typer.echo(f"export {name}={shlex.quote(value)}")
 
@@ -151,6 +153,31 @@ def release(
     """Set a thing free again: out of every group that denies it, its open violations closed."""
     answer = _call(data_dir, "release_thing", thingName=thing, reason=reason)
     typer.echo(f"{thing} is free: taken out of {', '.join(answer['thingGroupNames'])}.")
+
+
+@cli.command()
+def trail(
+    name: Annotated[str | None, typer.Argument(help="Only what concerns the thing, policy… of this name.")] = None,
+    last: Annotated[int, typer.Option(min=1, max=250, help="How many changes, newest last.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, before and after included.")] = False,
+    data_dir: DataDir = Path("fleetward-data"),
+) -> None:
+    """Show who changed what, from where, and when."""
+    changes = _call(data_dir, "list_trail", maxResults=last, **({"name": name} if name else {}))["changes"]
+    for change in reversed(changes):
+        typer.echo(json.dumps(change, default=str) if as_json else _told(change))
+    if not changes:
+        typer.echo("Nothing was changed." if name is None else f"Nothing about {name} was changed.", err=as_json)
+
+
+def _told(change: dict[str, Any]) -> str:
+    verb = "changed" if "before" in change and "after" in change else "deleted" if "before" in change else "made"
+    who = change["principal"].rsplit(":", 1)[-1]
+    reason = f" ({change['reason']})" if change["reason"] else ""
+    return (
+        f"{change['time']:%Y-%m-%d %H:%M:%S}  {verb:8} {change['kind']} {change['name']}  "
+        f"by {who} from {change['address'] or 'inside'}, {change['operation'] or 'by itself'}{reason}"
+    )
 
 
 def _server(data_dir: Path) -> ServerInfo:

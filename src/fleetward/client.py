@@ -27,6 +27,8 @@ class ServerInfo:
     mqtt_host: str
     mqtt_port: int
     ca_file: str
+    api_ca_file: str | None
+    """What vouches for the HTTP port's certificate; None for plain HTTP, or a certificate the system trusts."""
     region: str
     account_id: str
     access_key_id: str
@@ -61,7 +63,9 @@ def clients(server: ServerInfo) -> Callable[[str], Any]:
 
     def client(service: str) -> Any:
         if service not in made:
-            made[service] = session.client(service, endpoint_url=server.endpoint_url, config=config)
+            made[service] = session.client(
+                service, endpoint_url=server.endpoint_url, config=config, verify=server.api_ca_file
+            )
         return made[service]
 
     return client

@@ -26,6 +26,7 @@ from fleetward.model import AlarmEvent, AlarmKind, Change, Millis, RecordKind, T
 from fleetward.registry.view import FleetView
 from fleetward.respond import isolations
 from fleetward.settings import Settings
+from fleetward.store import trail
 from fleetward.store.database import Database, Touch
 from fleetward.store.history import History
 from fleetward.store.journal import Journal
@@ -159,6 +160,7 @@ class Pipeline:
         self._history.prune(now - self._settings.history_retention_days * DAY)
         with self._database.transaction(now) as tx:
             violations.prune(tx, now - self._settings.violation_retention_days * DAY)
+            trail.prune(tx.connection, now - self._settings.trail_retention_days * DAY)
 
     # --- what the registry and the profiles say -----------------------------------------------------------------------
 

@@ -25,6 +25,14 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("fleetward-data"), description="Folder that holds everything Fleetward keeps.")
     host: str = Field("127.0.0.1", description="Address the HTTP port binds to.")
     api_port: int = Field(7700, ge=0, le=65535, description="HTTP port (API, health, metrics); 0 takes a free one.")
+    api_tls: bool = Field(
+        False, description="HTTPS instead of HTTP, with a certificate of the own CA unless one is given."
+    )
+    api_certificate: Path | None = Field(None, description="PEM file with the HTTPS port's certificate chain.")
+    api_key: Path | None = Field(None, description="PEM file with the key of that certificate.")
+    public_url: str | None = Field(
+        None, description="Base of the links in messages, such as https://fleet.example; else the HTTP port's address."
+    )
     mqtt_host: str = Field("127.0.0.1", description="Address the MQTT port binds to.")
     mqtt_port: int = Field(8883, ge=0, le=65535, description="MQTT port (TLS); 0 takes a free one.")
     mqtt_name: list[str] = Field([], description="Further host name or address the broker's certificate is valid for.")
@@ -50,6 +58,7 @@ class Settings(BaseSettings):
         False, description="Decide only at a window's end, as AWS does: no early decisions."
     )
     violation_retention_days: int = Field(30, ge=1, description="Days that ended violations and their events are kept.")
+    trail_retention_days: int = Field(365, ge=1, description="Days that the audit trail is kept.")
     history_retention_days: int = Field(14, ge=1, description="Days that metric values are kept.")
 
     mqtt_limits: Literal["standard", "aws"] = Field("standard", description="Preset of MQTT limits.")

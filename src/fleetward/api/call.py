@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fleetward.model import Millis
+from fleetward.store.trail import Actor
 
 if TYPE_CHECKING:
     from botocore.model import OperationModel
@@ -79,9 +80,16 @@ class Call:
         """The botocore name of the service: "iot", "iot-data"…"""
         return self.operation.service_model.service_name
 
-    def transaction(self) -> AbstractContextManager[Transaction]:
-        """A change to the store, made at `now`."""
-        return self.rooms.database.transaction(self.now)
+    def transaction(self, reason: str = "") -> AbstractContextManager[Transaction]:
+        """A change to the store, made at `now`; the audit trail gets to know who asked for it, and the `reason`."""
+        actor = Actor(
+            self.caller.principal_arn or "anonymous",
+            self.peer,
+            f"{self.service}:{self.operation.name}",
+            self.request_id,
+            reason,
+        )
+        return self.rooms.database.transaction(self.now, actor)
 
     def read(self) -> AbstractContextManager[Reader]:
         return self.rooms.database.read()

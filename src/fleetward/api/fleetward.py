@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
 
 from fleetward.alarm import violations
 from fleetward.alarm.violations import Filter
 from fleetward.api.call import Call
 from fleetward.api.paging import page, page_of
-from fleetward.api.times import datetime_of
+from fleetward.api.times import datetime_of, millis_of
 from fleetward.model import Decision, Measure
 from fleetward.notify import outbox
 from fleetward.respond.quarantine import carry_out
 from fleetward.store.tables import detect as tables
+from fleetward.store.tables.trail import trail
 
 
 def quarantine_thing(call: Call) -> dict[str, Any]:
@@ -53,6 +55,47 @@ def list_outbox(call: Call) -> dict[str, Any]:
     }
 
 
+def list_trail(call: Call) -> dict[str, Any]:
+    """The audit trail, newest first."""
+    statement = sa.select(trail)
+    wanted = {trail.c.kind: "kind", trail.c.principal: "principal"}
+    for column, member in wanted.items():
+        if (value := call.params.get(member)) is not None:
+            statement = statement.where(column == value)
+    if (name := call.params.get("name")) is not None:
+        statement = statement.where(sa.or_(trail.c.name == name, *_within(name)))
+    if (start := call.params.get("startTime")) is not None:
+        statement = statement.where(trail.c.time >= millis_of(start))
+    with call.read() as look:
+        rows, token = page(call, look, statement, trail.c.id, ascending=False)
+    return {"changes": [_change(row) for row in rows], "nextToken": token}
+
+
+def _within(name: str) -> list[sa.ColumnElement[bool]]:
+    """Rows that name it among others, such as a member of a group."""
+    ends = (trail.c.name.endswith(f"/{name}", autoescape=True), trail.c.name.startswith(f"{name}/", autoescape=True))
+    return list(ends)
+
+
+def _change(row: RowMapping) -> dict[str, Any]:
+    return {
+        "time": datetime_of(row["time"]),
+        "principal": row["principal"],
+        "address": row["address"],
+        "operation": row["operation"],
+        "requestId": row["request_id"],
+        "reason": row["reason"],
+        "kind": row["kind"],
+        "name": row["name"],
+        "before": _json(row["before"]),
+        "after": _json(row["after"]),
+    }
+
+
+def _json(document: Any) -> str | None:
+    return None if document is None else json.dumps(document)
+
+
 def _shown(call: Call, row: RowMapping) -> dict[str, Any]:
     explanation = row["explanation"] or {}
     return {
@@ -69,5 +112,5 @@ def _shown(call: Call, row: RowMapping) -> dict[str, Any]:
 
 def _carry_out(call: Call, measure: Measure) -> list[str]:
     decision = Decision(measure, call.params["thingName"], call.params.get("reason", ""))
-    with call.transaction() as tx:
+    with call.transaction(decision.reason) as tx:
         return carry_out(tx, call.rooms.arns, decision, call.rooms.settings.quarantine_group)

@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection, CursorResult, Engine, RowMapping
 from sqlalchemy.sql import Executable
 
 from fleetward.model import Millis
+from fleetward.store.trail import SYSTEM, Actor, Ledger
 
 Touch: TypeAlias = tuple[str, str]
 """(kind, key) of something a transaction changed: ("thing", "SensorDevice02"), ("delivery", ""), ("profile", "P")…"""
@@ -51,6 +52,10 @@ class Transaction(Reader):
 
     now: Millis
     touched: dict[Touch, None] = field(default_factory=dict)
+    ledger: Ledger = field(default_factory=Ledger)
+
+    def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[*tuple[Any, ...]]:
+        return self.ledger.execute(self.connection, statement, parameters)
 
     def touch(self, kind: str, key: str = "") -> None:
         self.touched[(kind, key)] = None
@@ -79,11 +84,13 @@ class Database:
             yield Reader(connection)
 
     @contextmanager
-    def transaction(self, now: Millis) -> Iterator[Transaction]:
+    def transaction(self, now: Millis, actor: Actor = SYSTEM) -> Iterator[Transaction]:
+        """A change that commits when the block ends and is undone when it raises; `actor` goes on the audit trail."""
         with self._writing:
             with self.engine.connect().execution_options(writing=True) as connection, connection.begin():
                 transaction = Transaction(connection, now)
                 yield transaction
+                transaction.ledger.write(connection, now, actor)
             if transaction.touched:
                 touched = tuple(transaction.touched)
                 for listener in self._listeners:

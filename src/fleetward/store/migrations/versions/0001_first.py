@@ -196,6 +196,26 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_topics")),
     )
     op.create_table(
+        "trail",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("time", sa.BigInteger(), nullable=False),
+        sa.Column("principal", sa.String(length=2048), nullable=False),
+        sa.Column("address", sa.String(length=64), nullable=False),
+        sa.Column("operation", sa.String(length=128), nullable=False),
+        sa.Column("request_id", sa.String(length=64), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("kind", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=2048), nullable=False),
+        sa.Column("before", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("after", sa.JSON(none_as_null=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_trail")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("trail", schema=None) as batch_op:
+        batch_op.create_index("ix_trail_name", ["kind", "name", "id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_trail_time"), ["time"], unique=False)
+
+    op.create_table(
         "violations",
         sa.Column("number", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("id", sa.String(length=128), nullable=False),
@@ -525,6 +545,11 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_violations_ended_at"))
 
     op.drop_table("violations")
+    with op.batch_alter_table("trail", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_trail_time"))
+        batch_op.drop_index("ix_trail_name")
+
+    op.drop_table("trail")
     op.drop_table("topics")
     op.drop_table("things")
     with op.batch_alter_table("thing_groups", schema=None) as batch_op:
