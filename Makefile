@@ -30,8 +30,9 @@ format: setup-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup-dev  ## how fast isolation is, measured here
+bench: setup-dev  ## how fast isolation and the API are, measured here (the API next to two other servers from PyPI)
 	$(BIN)/python benchmarks/isolation.py
+	$(BIN)/python benchmarks/api.py
 
 lock: setup-dev  ## pin anew what the set-up installs
 	$(BIN)/pip install --quiet uv
@@ -43,7 +44,7 @@ clean:
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Fleetward needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..."; exit 1; }
+	  { echo "'$(PYTHON)' does not run, or is older than Python 3.11; name another with: make PYTHON=python3.12 ..."; exit 1; }
 	@echo "Setting up $(VENV) (once, about a minute) ..."
 	@$(PYTHON) -m venv $(VENV)
 

@@ -88,7 +88,7 @@ def fleet(client: Callable[[str], Any], place: str, names: list[str]) -> Keys:
     return keys
 
 
-def watch(client: Callable[[str], Any], place: str, topic_arn: str, criteria: dict[str, Any]) -> None:
+def watch(client: Callable[[str], Any], place: str, topic_arn: str, role_arn: str, criteria: dict[str, Any]) -> None:
     """One security profile on message size, attached to all things; any other is detached."""
     iot, target = client("iot"), f"arn:aws:iot:{place}:all/things"
     for mapping in iot.list_security_profiles_for_target(securityProfileTargetArn=target)[
@@ -98,7 +98,7 @@ def watch(client: Callable[[str], Any], place: str, topic_arn: str, criteria: di
     iot.create_security_profile(
         securityProfileName="Bench",
         behaviors=[{"name": "TooLarge", "metric": "aws:message-byte-size", "criteria": criteria}],
-        alertTargets={"SNS": {"alertTargetArn": topic_arn, "roleArn": "arn:aws:iam::123456789012:role/BenchAlerts"}},
+        alertTargets={"SNS": {"alertTargetArn": topic_arn, "roleArn": role_arn}},
         tags=[{"Key": "statistical-margin-percent", "Value": "10"}],
     )
     iot.attach_security_profile(securityProfileName="Bench", securityProfileTargetArn=target)
@@ -150,6 +150,7 @@ async def measure(runs: int, together: int, folder: Path) -> dict[str, list[floa
     keys = fleet(client, place, peers + bad)
     provision.isolation(client)
     topic_arn = provision.alerting(client, "bench@example.com")
+    role_arn = provision.alert_role(client, "BenchAlerts", topic_arn)
     event = json.dumps({"Records": [{"Sns": {"Message": json.dumps({"thingName": "nobody"})}}]})
     client("lambda").invoke(FunctionName=provision.ISOLATE_FUNCTION, Payload=event)
     context = tls(keys, Broker(server.mqtt_host, server.mqtt_port, Path(server.ca_file).read_text()), folder)
@@ -159,9 +160,9 @@ async def measure(runs: int, together: int, folder: Path) -> dict[str, list[floa
         "durationSeconds": WINDOW,
         "statisticalThreshold": {"statistic": "p50"},
     }
-    watch(client, place, topic_arn, statistical)
+    watch(client, place, topic_arn, role_arn, statistical)
     close = await window_close(devices, [devices[name] for name in peers], bad[:runs], together)
-    watch(client, place, topic_arn, {"comparisonOperator": "less-than-equals", "value": {"count": 1000}})
+    watch(client, place, topic_arn, role_arn, {"comparisonOperator": "less-than-equals", "value": {"count": 1000}})
     static = await static_bound(devices, bad[runs:])
     for device in devices.values():
         device.close()

@@ -79,6 +79,14 @@ def test_stop_and_start(server: RunningServer) -> None:
     assert server.client("iot").describe_thing(thingName="lamp")["thingName"] == "lamp"
 
 
+def test_a_crashed_server_is_no_server(server: RunningServer) -> None:
+    """After kill -9 the commands say that no server runs, rather than where one was."""
+    server.kill()
+    done = command(server, "env")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no server runs" in done.stderr
+
+
 def test_root_key_of_the_operator(make_server: Callable[..., RunningServer]) -> None:
     """A root key given by the operator, of any length, is the one that signs."""
     server = make_server(FLEETWARD_ROOT_ACCESS_KEY_ID="test", FLEETWARD_ROOT_SECRET_ACCESS_KEY="test")
@@ -157,3 +165,22 @@ def test_trail(server: RunningServer) -> None:
     newest = json.loads(command(server, "trail", "lamp", "--json").stdout.splitlines()[-1])
     assert (newest["operation"], newest["reason"]) == ("fleetward:QuarantineThing", "it flickers")
     assert command(server, "trail", "desk").stdout == "Nothing about desk was changed.\n"
+
+
+def test_reset(make_server: Callable[..., RunningServer]) -> None:
+    """`--allow-reset` empties everything on one unsigned POST but key, ports and authority; else there is none."""
+    server = make_server(FLEETWARD_ALLOW_RESET="true")
+    reset = f"{server.info.endpoint_url}/fleetward/reset"
+    for _ in range(2):
+        server.client("iot").create_thing(thingName="lamp")
+        server.client("sns").create_topic(Name="t")
+        assert httpx.post(reset, timeout=30).status_code == 200
+        assert server.client("iot").list_things()["things"] == []
+        assert server.client("sns").list_topics()["Topics"] == []
+    command(server, "env")
+    server.client("iot").create_thing(thingName="kept")
+    server.kill()
+    server.start()
+    assert [thing["thingName"] for thing in server.client("iot").list_things()["things"]] == ["kept"]
+    guarded = make_server()
+    assert httpx.post(f"{guarded.info.endpoint_url}/fleetward/reset").status_code == 403

@@ -86,6 +86,10 @@ def test_every_setting_is_a_flag() -> None:
         (("serve", "--account-id", "12"), "account_id"),
         (("serve", "--log-level", "loud"), "log_level"),
         (("serve", "--root-access-key-id", "only-half"), "must be set together"),
+        (("serve", "--data-dir", "/proc/nowhere"), "the data folder /proc/nowhere cannot be used"),
+        (("serve", "--data-dir", "d", "--api-port", "0", "--database-url", "foo://bar"), "the store cannot be opened"),
+        (("serve", "--data-dir", "d", "--api-port", "0", "--mqtt-name", "bad name!"), "see --mqtt-name"),
+        (("serve", "--data-dir", "d", "--host", "300.1.1.1"), "--host"),
         (("env", "--data-dir", "nowhere"), "no server runs on nowhere"),
         (("quarantine", "x", "--data-dir", "nowhere"), "fleetward serve --data-dir nowhere"),
     ],
@@ -105,7 +109,30 @@ def test_unknown_key_in_the_file(tmp_path: Path) -> None:
     (tmp_path / "fleetward.toml").write_text("data_dri = 'x'\n")
     done = fleetward("serve")
     assert done.returncode != 0
-    assert "data_dri" in done.stderr
+    assert done.stderr == "fleetward: fleetward.toml: there is no setting data_dri; did you mean data_dir?\n"
+
+
+def test_file_that_is_not_toml(tmp_path: Path) -> None:
+    """A broken fleetward.toml is named, with the place."""
+    (tmp_path / "fleetward.toml").write_text("api_port = \n")
+    done = fleetward("serve")
+    assert done.stderr.startswith("fleetward: fleetward.toml is not TOML: Invalid value (at line 1")
+
+
+def test_commands_look_where_the_server_would(tmp_path: Path) -> None:
+    """The commands find the data folder as `serve` does: by flag, environment, or file."""
+    (tmp_path / "fleetward.toml").write_text("data_dir = 'from-the-file'\n")
+    assert "no server runs on from-the-file" in fleetward("env").stderr
+    assert "no server runs on by-flag" in fleetward("env", "--data-dir", "by-flag").stderr
+
+
+def test_exports_are_not_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where `fleetward env` says a server is found is not where the next one listens."""
+    monkeypatch.setenv("FLEETWARD_CA_FILE", "ca.pem")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("FLEETWARD_MQTT_PORT", str(taken.getsockname()[1]))
+        done = fleetward("serve", "--data-dir", str(tmp_path / "d"), "--api-port", "0", "--account-id", "1")
+    assert "FLEETWARD_MQTT_PORT comes from `fleetward env`" in done.stderr
 
 
 @pytest.mark.parametrize("flag", ["--api-port", "--mqtt-port"])

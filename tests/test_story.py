@@ -262,7 +262,7 @@ def test_aws_device_sdk(house: House) -> None:
 
 def _static_profile(house: House, limit: int) -> None:
     iot = house.client("iot")
-    role = provision.role(house.server.client, "AlertRole", "iot.amazonaws.com")
+    role = provision.alert_role(house.server.client, "AlertRole", house.topic_arn)
     iot.create_security_profile(
         securityProfileName="SingleMessages",
         behaviors=[

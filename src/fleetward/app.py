@@ -7,29 +7,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
-import os
-import signal
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
 
 import structlog
-import uvicorn
-import uvloop
+from sqlalchemy.exc import SQLAlchemyError
 
-from fleetward import logs
-from fleetward.api import access
+from fleetward import telemetry
+from fleetward.access import keys
+from fleetward.access.authorizer import Authorizer
+from fleetward.access.keyring import KeyRing
+from fleetward.access.service_roles import AlertPublisher, function_session
+from fleetward.alarm import violations
 from fleetward.api.call import Rooms
-from fleetward.api.door import make_door
-from fleetward.api.keys import KeyRing
+from fleetward.api.door import ASGIApp, make_door, metrics
 from fleetward.api.serialise import Response
 from fleetward.arn import Arns
-from fleetward.client import SERVER_FILE, ServerInfo
 from fleetward.functions.service import Functions
-from fleetward.gateway.doors import Arrival, Clock, Presence
+from fleetward.gateway.doors import Arrival, Clock, Presence, Refused
 from fleetward.gateway.service import CannotListen, Gateway, TlsFiles
 from fleetward.meter.batch import Batch
 from fleetward.model import Change, Millis, RecordKind
@@ -37,16 +34,21 @@ from fleetward.notify.service import Notifier
 from fleetward.notify.signature import Signer
 from fleetward.pipeline import Pipeline, enrolments, releases
 from fleetward.registry.authority import Authority
+from fleetward.registry.connectivity import Connectivity
 from fleetward.registry.feed import Feed
 from fleetward.registry.view import FleetView
 from fleetward.respond import isolations
 from fleetward.respond.isolation import IsolationWatch, Shift
 from fleetward.settings import Settings
+from fleetward.shadows.service import Shadows
 from fleetward.store.database import Database, sqlite_url
 from fleetward.store.history import History
 from fleetward.store.migrate import NewerSchema, migrate
 
 log = structlog.get_logger()
+
+ENDED_BY_US = frozenset({"AUTH_ERROR", "FORBIDDEN_ACCESS", "CLIENT_ERROR", "THROTTLED"})
+"""Disconnect reasons that whoever runs a device will ask about."""
 
 SESSION_SECONDS = 3600
 """Life of the keys that a function gets for its role."""
@@ -60,113 +62,81 @@ def now_millis() -> Millis:
     return time.time_ns() // 1_000_000
 
 
-class Fleetward:
-    """One server: built by its constructor, running between `start` and `stop`."""
+class House:
+    """All rooms, on one data folder: open between `open` and `close`.
 
-    def __init__(self, settings: Settings, clock: Clock = now_millis) -> None:
+    `endpoint_url` is where the HTTP port will be reached; `door` answers it.
+    """
+
+    def __init__(self, settings: Settings, folder: Path, endpoint_url: str, clock: Clock = now_millis) -> None:
         self.settings = settings
+        self.folder = folder
         self.clock = clock
         self.arns = Arns(settings.region, settings.account_id)
-        self.folder = settings.data_dir.absolute()
+        self._endpoint_url = endpoint_url
         self._closing = contextlib.AsyncExitStack()
-        self.api_port = 0
 
-    async def start(self) -> None:
-        """Opens everything in the order of dependence; raises CannotStart, and leaves nothing running, if it cannot."""
+    async def open(self) -> None:
+        """Opens everything in the order of dependence; raises CannotStart, and leaves nothing open, if it cannot."""
         try:
-            await self._start()
+            self._open_store()
+            self._open_rooms()
+            await self._watch_fleet()
+            await self.functions.start()
+            self._closing.push_async_callback(self.functions.stop)
+            await self.notifier.start()
+            self._closing.push_async_callback(self.notifier.stop)
         except BaseException:
-            await self.stop()
+            await self.close()
             raise
 
-    async def stop(self) -> None:
-        """Stops everything in the opposite order; nothing that was acknowledged is lost."""
+    async def close(self) -> None:
+        """Closes everything in the opposite order; nothing that was acknowledged is lost."""
         await self._closing.aclose()
 
-    async def _start(self) -> None:
-        self._take_folder()
-        self._open_store()
-        socket_ = self._bind()
-        self._open_rooms()
-        await self._watch_fleet()
-        await self.functions.start()
-        self._closing.push_async_callback(self.functions.stop)
-        await self.notifier.start()
-        self._closing.push_async_callback(self.notifier.stop)
-        await self._serve(socket_)
-        self.server_info().save(self.folder)
-        self._closing.callback((self.folder / SERVER_FILE).unlink, missing_ok=True)
-
-    # --- the folder and the store -------------------------------------------------------------------------------------
-
-    def _take_folder(self) -> None:
-        if bool(self.settings.api_certificate) != bool(self.settings.api_key):
-            raise CannotStart("api_certificate and api_key must be set together")
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.folder.chmod(0o700)
-        self._closing.callback(_lock(self.folder / "lock").close)
-        (self.folder / SERVER_FILE).unlink(missing_ok=True)
-
     def _open_store(self) -> None:
-        self.database = Database(self.settings.database_url or sqlite_url(self.folder / "fleetward.db"))
-        self._closing.callback(self.database.close)
         try:
+            self.database = Database(self.settings.database_url or sqlite_url(self.folder / "fleetward.db"))
+            self._closing.callback(self.database.close)
             migrate(self.database)
         except NewerSchema as error:
             raise CannotStart(str(error)) from None
+        except (SQLAlchemyError, ModuleNotFoundError) as error:
+            raise CannotStart(f"the store cannot be opened: {str(error).splitlines()[0]}") from None
         with self.database.transaction(self.clock()) as tx:
             try:
-                self.root_key = access.ensure_root_key(
+                self.root_key = keys.ensure_root_key(
                     tx, self.arns, self.settings.root_access_key_id, self.settings.root_secret_access_key
                 )
             except ValueError as error:
                 raise CannotStart(str(error)) from None
 
-    def _bind(self) -> socket.socket:
-        """The HTTP port, taken before anything else runs, so that every room knows its number."""
-        try:
-            made = socket.create_server((self.settings.host, self.settings.api_port), backlog=512)
-        except OSError as error:
-            raise CannotStart(
-                f"HTTP port {self.settings.host}:{self.settings.api_port} cannot be used: {error.strerror}; "
-                "choose another with --api-port"
-            ) from None
-        self._closing.callback(made.close)
-        self.api_port = made.getsockname()[1]
-        return made
-
-    @property
-    def endpoint_url(self) -> str:
-        host = "127.0.0.1" if self.settings.host in ("0.0.0.0", "") else self.settings.host  # noqa: S104
-        scheme = "https" if self.settings.api_tls else "http"
-        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.api_port}"
-
-    @property
-    def _public_url(self) -> str:
-        return (self.settings.public_url or self.endpoint_url).rstrip("/")
-
     # --- the rooms ----------------------------------------------------------------------------------------------------
 
     def _open_rooms(self) -> None:
         self.authority = Authority.open(self.folder / "ca", self.clock())
-        self._certificate = self.authority.issue_server(_names(self.settings), self.clock())
+        try:
+            self.certificate = self.authority.issue_server(_names(self.settings), self.clock())
+        except ValueError as error:
+            raise CannotStart(f"the broker's certificate cannot be made: {error}; see --mqtt-name") from None
         self.history = History.open(self.folder / "history.duckdb")
         self._closing.callback(self.history.close)
+        self.authorizer = Authorizer(self.database, self.arns)
         self.functions = Functions(
             database=self.database,
             settings=self.settings,
             clock=self.clock,
             arns=self.arns,
-            endpoint_url=lambda: self.endpoint_url,
+            endpoint_url=lambda: self._endpoint_url,
             issue_keys=self._issue_keys,
-            ca_bundle=self._api_ca_file,
+            ca_bundle=self.api_ca_file,
         )
         self.notifier = Notifier(
             database=self.database,
             settings=self.settings,
             clock=self.clock,
             arns=self.arns,
-            base_url=lambda: self._public_url,
+            base_url=lambda: (self.settings.public_url or self._endpoint_url).rstrip("/"),
             enqueue=self.functions.enqueue,
             may_invoke=self.functions.may_invoke,
             function_exists=self.functions.exists,
@@ -175,8 +145,8 @@ class Fleetward:
 
     def _issue_keys(self, role_arn: str, session_name: str) -> tuple[str, str, str, Millis]:
         with self.database.transaction(self.clock()) as tx:
-            keys = access.issue_session(tx, role_arn, session_name, SESSION_SECONDS)
-        return keys.access_key_id, keys.secret_access_key, keys.session_token, keys.expires_at
+            key = function_session(self.authorizer, tx, role_arn, session_name, SESSION_SECONDS)
+        return key.id, key.secret, key.session_token or "", key.expires_at or 0
 
     # --- gateway → meter → detect, and back through the registry ------------------------------------------------------
 
@@ -188,25 +158,35 @@ class Fleetward:
         for policy in sorted(self.view.unreadable):
             log.error("policy_unreadable", policy=policy, effect="it denies everything until it is replaced")
         self.pipeline = Pipeline(
-            self.settings, self.clock, self.database, self.history, self.folder / "windows", self.notifier.publish
+            self.settings,
+            self.clock,
+            self.database,
+            self.history,
+            self.folder / "windows",
+            AlertPublisher(self.authorizer, self.notifier.publish),
         )
         self.pipeline.start(self.view)
         self._closing.callback(self.pipeline.stop)
         self.isolation = IsolationWatch(self.view)
+        self.connectivity = Connectivity()
         self.gateway = Gateway(
             settings=self.settings,
             clock=self.clock,
             arns=self.arns,
-            tls=TlsFiles(*self._certificate, self.authority.ca_file),
+            tls=TlsFiles(*self.certificate, self.authority.ca_file),
             durable_file=self.folder / "gateway.db",
             outlets=self,
             changes=fleet,
         )
+        self.pipeline.supply(self.gateway.demand)
         self._carry_through_isolations()
+        self.shadows = Shadows(self.database, self.clock, self.gateway.command)
+        await self.shadows.start()
+        self._closing.push_async_callback(self.shadows.stop)
         try:
             await asyncio.to_thread(self.gateway.start)
         except CannotListen as error:
-            raise CannotStart(f"{error}; choose another with --mqtt-port") from None
+            raise CannotStart(f"{error}; choose others with --mqtt-host and --mqtt-port") from None
         self._closing.push_async_callback(asyncio.to_thread, self.gateway.stop)
 
     def _fleet_changed(self, changes: Sequence[Change]) -> None:
@@ -245,104 +225,66 @@ class Fleetward:
         self.pipeline.put(batch)
 
     def arrival(self, arrival: Arrival) -> None:
-        """Door 2, on the gateway's thread: nothing behind the reserved topics answers yet."""
-        log.debug("reserved_topic", topic=arrival.topic, device=arrival.device)
+        """Door 2, on the gateway's thread."""
+        if not self.shadows.arrival(arrival):
+            log.debug("reserved_topic", topic=arrival.topic, device=arrival.device)
 
     def presence(self, presence: Presence) -> None:
         """Door 2, on the gateway's thread."""
-        log.debug("presence", client_id=presence.client_id, connected=presence.connected, reason=presence.reason)
+        self.connectivity.note(presence)
+        telemetry.SESSIONS.inc(1 if presence.connected else -1)
+        told = log.info if presence.reason in ENDED_BY_US else log.debug
+        told("presence", client_id=presence.client_id, connected=presence.connected, reason=presence.reason)
 
-    # --- the HTTP port ------------------------------------------------------------------------------------------------
+    def refused(self, refused: Refused) -> None:
+        """Door 2, on the gateway's thread."""
+        telemetry.REFUSED.inc()
+        log.info(
+            "connect_refused",
+            client_id=refused.client_id[:128],
+            certificate=refused.certificate_id[:16],
+            address=refused.address,
+            why=refused.why,
+        )
 
-    async def _serve(self, socket_: socket.socket) -> None:
+    # --- the door -----------------------------------------------------------------------------------------------------
+
+    def door(self) -> ASGIApp:
+        """What answers the HTTP port."""
         rooms = Rooms(
             database=self.database,
             arns=self.arns,
             clock=self.clock,
             settings=self.settings,
             keys=KeyRing(self.database),
+            authorizer=self.authorizer,
             authority=self.authority,
             view=self.view,
             gateway=self.gateway,
             history=self.history,
             notifier=self.notifier,
             functions=self.functions,
+            shadows=self.shadows,
+            connectivity=self.connectivity,
         )
-        pages = {self.notifier.certificate_path: self._signing_certificate}
-        certificate, key = self._api_certificate()
-        config = uvicorn.Config(
-            make_door(rooms, pages),
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            server_header=False,
-            ssl_certfile=certificate,
-            ssl_keyfile=key,
-        )
-        self._http = _Http(config)
-        serving = asyncio.create_task(self._http.serve(sockets=[socket_]))
-        self._closing.push_async_callback(self._stop_serving, serving)
-        while not self._http.started:
-            if serving.done():
-                await serving
-            await asyncio.sleep(0.01)
-
-    def _api_certificate(self) -> tuple[Path | None, Path | None]:
-        """Certificate and key of the HTTP port: those given, else the broker's, which the own CA vouches for."""
-        if not self.settings.api_tls:
-            return None, None
-        if self.settings.api_certificate:
-            return self.settings.api_certificate, self.settings.api_key
-        return self._certificate
+        pages = {self.notifier.certificate_path: self._signing_certificate, "/metrics": self._metrics}
+        return make_door(rooms, pages)
 
     @property
-    def _api_ca_file(self) -> Path | None:
+    def api_ca_file(self) -> Path | None:
         """What clients of the HTTP port must trust beyond what their system does."""
         return self.authority.ca_file if self.settings.api_tls and not self.settings.api_certificate else None
 
+    def _metrics(self) -> Response:
+        telemetry.ISOLATED.set(len(self.isolation.isolated))
+        for status, count in self.notifier.counts().items():
+            telemetry.DELIVERIES.labels(status).set(count)
+        with self.database.read() as look:
+            telemetry.VIOLATIONS.set(violations.count_open(look))
+        return metrics()
+
     def _signing_certificate(self) -> Response:
         return Response(200, self.notifier.certificate_pem, "application/x-pem-file")
-
-    async def _stop_serving(self, serving: asyncio.Task[None]) -> None:
-        self._http.should_exit = True
-        try:
-            await asyncio.wait_for(serving, 2)
-        except TimeoutError:
-            self._http.force_exit = True
-            serving.cancel()
-
-    def server_info(self) -> ServerInfo:
-        """What `fleetward env` and the other commands need to find this server."""
-        return ServerInfo(
-            pid=os.getpid(),
-            endpoint_url=self.endpoint_url,
-            mqtt_host="127.0.0.1" if self.settings.mqtt_host in ("0.0.0.0", "") else self.settings.mqtt_host,  # noqa: S104
-            mqtt_port=self.gateway.port,
-            ca_file=str(self.authority.ca_file),
-            api_ca_file=str(self._api_ca_file) if self._api_ca_file else None,
-            region=self.settings.region,
-            account_id=self.settings.account_id,
-            access_key_id=self.root_key.id,
-            secret_access_key=self.root_key.secret,
-        )
-
-
-class _Http(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        # Signals are the whole server's business (see `run`), not the HTTP port's.
-        yield
-
-
-def _lock(path: Path) -> IO[str]:
-    """Makes this process the only server on the folder; the system lets go of the lock however the process ends."""
-    held = path.open("w")
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        held.close()
-        raise CannotStart(f"another Fleetward server runs on {path.parent}") from None
-    return held
 
 
 def _names(settings: Settings) -> list[str]:
@@ -350,32 +292,3 @@ def _names(settings: Settings) -> list[str]:
     names = ["localhost", "127.0.0.1", "::1", socket.gethostname(), socket.getfqdn(), *settings.mqtt_name]
     names += [host for host in (settings.host, settings.mqtt_host) if host not in ("0.0.0.0", "::", "")]  # noqa: S104
     return list(dict.fromkeys(names))
-
-
-def run(settings: Settings) -> int:
-    """Runs the server until SIGTERM or SIGINT; returns the exit code."""
-    os.umask(0o077)  # whatever a library creates in the data folder is nobody else's
-    logs.configure(settings.log_level)
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(settings))
-    except CannotStart as reason:
-        print(f"fleetward: cannot start: {reason}")
-        return 1
-    return 0
-
-
-async def _run(settings: Settings) -> None:
-    told_to_stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
-    server = Fleetward(settings)
-    await server.start()
-    info = server.server_info()
-    print(
-        f"Fleetward is ready: API {info.endpoint_url}, MQTT {info.mqtt_host}:{info.mqtt_port} (TLS), "
-        f"data in {settings.data_dir}",
-        flush=True,
-    )
-    await told_to_stop.wait()
-    await server.stop()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -20,13 +22,15 @@ if TYPE_CHECKING:
 cli = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
+    # Plain help: the framed one cuts long flags short.
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Notice the IoT device that misbehaves, and cut it off.",
 )
 
 DataDir = Annotated[
-    Path,
-    typer.Option("--data-dir", envvar="FLEETWARD_DATA_DIR", help="Folder of the running server."),
+    Path | None,
+    typer.Option("--data-dir", help="Folder of the running server; by default as `fleetward serve` would choose it."),
 ]
 
 
@@ -39,22 +43,42 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 def _serve(**options: Any) -> None:
     """Run the server until it is told to stop (Ctrl-C or SIGTERM)."""
-    from fleetward.app import run
+    from fleetward.server import run
 
+    _forget_exports()
     given = {name: value for name, value in options.items() if value not in (None, [], ())}
     raise typer.Exit(run(_settings(given)))
 
 
+def _forget_exports() -> None:
+    """What `fleetward env` exported says where a server is found, not where the next one is to listen."""
+    if "FLEETWARD_CA_FILE" in os.environ:
+        for name in ("FLEETWARD_MQTT_HOST", "FLEETWARD_MQTT_PORT"):
+            if os.environ.pop(name, None) is not None:
+                typer.echo(f"fleetward: {name} comes from `fleetward env` and is not taken as a setting", err=True)
+
+
 def _settings(given: dict[str, Any]) -> Settings:
+    import tomllib
+
     from pydantic import ValidationError
 
     try:
         return Settings(**given)
     except ValidationError as error:
         for problem in error.errors():
-            name = ".".join(str(part) for part in problem["loc"])
-            typer.echo(f"fleetward: setting {name}: {problem['msg']} (given: {problem['input']!r})", err=True)
-        raise typer.Exit(2) from None
+            typer.echo(f"fleetward: {_complaint(problem)}", err=True)
+    except tomllib.TOMLDecodeError as error:
+        typer.echo(f"fleetward: fleetward.toml is not TOML: {error}", err=True)
+    raise typer.Exit(2)
+
+
+def _complaint(problem: Any) -> str:
+    name = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] != "extra_forbidden":
+        return f"setting {name}: {problem['msg']} (given: {problem['input']!r})"
+    close = difflib.get_close_matches(name, Settings.model_fields, n=1)
+    return f"fleetward.toml: there is no setting {name}{f'; did you mean {close[0]}?' if close else ''}"
 
 
 def _option(name: str) -> inspect.Parameter:
@@ -72,7 +96,7 @@ def _option(name: str) -> inspect.Parameter:
         annotation = plain | None
     choices = [str(choice) for choice in get_args(kind) if isinstance(choice, str | int)]
     told = f"{field.description}{' One of ' + ', '.join(choices) + '.' if choices else ''}"
-    default = "" if field.default in (None, []) else f" [default: {field.default}]"
+    default = "" if field.default in (None, []) else f" (default: {field.default})"
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
@@ -103,7 +127,7 @@ def demo(
 
 
 @cli.command()
-def env(data_dir: DataDir = Path("fleetward-data")) -> None:
+def env(data_dir: DataDir = None) -> None:
     """Print shell exports that point boto3, the AWS CLI and devices at the running server."""
     server = _server(data_dir)
     for name, value in {
@@ -121,13 +145,13 @@ def env(data_dir: DataDir = Path("fleetward-data")) -> None:
 
 @cli.command()
 def outbox(
-    data_dir: DataDir = Path("fleetward-data"),
+    data_dir: DataDir = None,
     last: Annotated[int, typer.Option(min=1, max=250, help="How many mails, newest last.")] = 20,
 ) -> None:
     """Show the e-mails that landed in the local outbox."""
     mails = _call(data_dir, "list_outbox", maxResults=last)["mails"]
     if not mails:
-        typer.echo("The outbox is empty.")
+        typer.echo("The outbox is empty. (With an SMTP server in the settings mail goes there instead.)")
     for mail in reversed(mails):
         typer.echo(f"{mail['timestamp']:%Y-%m-%d %H:%M:%S}  to {mail['to']}\n  {mail['subject']}\n")
         typer.echo("\n".join(f"    {line}" for line in mail["body"].splitlines()) + "\n")
@@ -137,7 +161,7 @@ def outbox(
 def quarantine(
     thing: Annotated[str, typer.Argument(help="Name of the thing.")],
     reason: Annotated[str, typer.Option(help="Why, for the record.")] = "by hand",
-    data_dir: DataDir = Path("fleetward-data"),
+    data_dir: DataDir = None,
 ) -> None:
     """Cut a thing off: move it to the quarantine group, which denies it everything."""
     answer = _call(data_dir, "quarantine_thing", thingName=thing, reason=reason)
@@ -148,11 +172,12 @@ def quarantine(
 def release(
     thing: Annotated[str, typer.Argument(help="Name of the thing.")],
     reason: Annotated[str, typer.Option(help="Why, for the record.")] = "by hand",
-    data_dir: DataDir = Path("fleetward-data"),
+    data_dir: DataDir = None,
 ) -> None:
     """Set a thing free again: out of every group that denies it, its open violations closed."""
     answer = _call(data_dir, "release_thing", thingName=thing, reason=reason)
-    typer.echo(f"{thing} is free: taken out of {', '.join(answer['thingGroupNames'])}.")
+    groups = ", ".join(answer["thingGroupNames"])
+    typer.echo(f"{thing} is free: taken out of {groups}, and its open violations are closed.")
 
 
 @cli.command()
@@ -160,7 +185,7 @@ def trail(
     name: Annotated[str | None, typer.Argument(help="Only what concerns the thing, policy… of this name.")] = None,
     last: Annotated[int, typer.Option(min=1, max=250, help="How many changes, newest last.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, before and after included.")] = False,
-    data_dir: DataDir = Path("fleetward-data"),
+    data_dir: DataDir = None,
 ) -> None:
     """Show who changed what, from where, and when."""
     changes = _call(data_dir, "list_trail", maxResults=last, **({"name": name} if name else {}))["changes"]
@@ -180,9 +205,10 @@ def _told(change: dict[str, Any]) -> str:
     )
 
 
-def _server(data_dir: Path) -> ServerInfo:
+def _server(given: Path | None) -> ServerInfo:
     from fleetward.client import ServerInfo
 
+    data_dir = given or _settings({}).data_dir
     server = ServerInfo.load(data_dir)
     if server is None:
         typer.echo(
@@ -192,7 +218,7 @@ def _server(data_dir: Path) -> ServerInfo:
     return server
 
 
-def _call(data_dir: Path, operation: str, **params: Any) -> Any:
+def _call(data_dir: Path | None, operation: str, **params: Any) -> Any:
     """Calls an operation of the service `fleetward` on the running server; refusals become one line and exit code 1."""
     from botocore.exceptions import BotoCoreError, ClientError
 

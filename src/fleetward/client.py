@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -16,6 +17,8 @@ OWN_MODELS = Path(__file__).parent / "api" / "models"
 """The botocore-style model of the service `fleetward`."""
 
 SERVER_FILE = "server.json"
+LOCK_FILE = "lock"
+"""Held locked for as long as a server runs on the folder, however it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +38,31 @@ class ServerInfo:
     secret_access_key: str
 
     def save(self, data_dir: Path) -> None:
-        path = data_dir / SERVER_FILE
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(asdict(self), indent=2))
+        fresh = data_dir / f"{SERVER_FILE}.new"
+        fresh.touch(mode=0o600)
+        fresh.write_text(json.dumps(asdict(self), indent=2))
+        fresh.replace(data_dir / SERVER_FILE)
 
     @staticmethod
     def load(data_dir: Path) -> ServerInfo | None:
-        """None when no server has announced itself there."""
+        """None when no server runs there; what a crashed one left behind does not count."""
         try:
-            return ServerInfo(**json.loads((data_dir / SERVER_FILE).read_text()))
-        except FileNotFoundError:
+            text = (data_dir / SERVER_FILE).read_text()
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        return ServerInfo(**json.loads(text)) if is_locked(data_dir / LOCK_FILE) else None
+
+
+def is_locked(path: Path) -> bool:
+    """Whether some process holds the lock on that file."""
+    try:
+        with path.open() as probe:
+            fcntl.flock(probe, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def clients(server: ServerInfo) -> Callable[[str], Any]:

@@ -33,6 +33,12 @@ class ResourceAlreadyExists(Refusal):
     code, status = "ResourceAlreadyExistsException", 409
 
 
+class TaskAlreadyExists(Refusal):
+    """A mitigation task of that id was started before, by another request."""
+
+    code, status = "TaskAlreadyExistsException", 400
+
+
 class VersionConflict(Refusal):
     code, status = "VersionConflictException", 409
 
@@ -59,6 +65,24 @@ class CertificateState(Refusal):
 
 class CertificateValidation(Refusal):
     code, status = "CertificateValidationException", 400
+
+
+class CertificateConflict(Refusal):
+    """Several registered CAs could have signed the certificate."""
+
+    code, status = "CertificateConflictException", 409
+
+
+class RegistrationCodeValidation(Refusal):
+    """The verification certificate does not carry the account's registration code."""
+
+    code, status = "RegistrationCodeValidationException", 400
+
+
+class NotConfigured(Refusal):
+    """What is asked for was never set."""
+
+    code, status = "NotConfiguredException", 404
 
 
 class Unauthorized(Refusal):
@@ -182,7 +206,7 @@ class ServiceUnavailable(Refusal):
     code, status = "ServiceUnavailableException", 503
 
 
-# --- roles (iam) ------------------------------------------------------------------------------------------------------
+# --- users, roles and policies (iam) ----------------------------------------------------------------------------------
 
 
 class NoSuchEntity(Refusal):
@@ -201,6 +225,18 @@ class MalformedPolicyDocument(Refusal):
     """IAM: `MalformedPolicyDocument`, 400."""
 
     code, status = "MalformedPolicyDocumentException", 400
+
+
+class PackedPolicyTooLarge(Refusal):
+    """STS: `PackedPolicyTooLarge`, 400."""
+
+    code, status = "PackedPolicyTooLargeException", 400
+
+
+class InvalidInput(Refusal):
+    """IAM: `InvalidInput`, 400."""
+
+    code, status = "InvalidInputException", 400
 
 
 # --- notifications (sns) ----------------------------------------------------------------------------------------------
@@ -246,3 +282,28 @@ class BatchRequestTooLong(Refusal):
     """SNS: `BatchRequestTooLong`, 400."""
 
     code, status = "BatchRequestTooLongException", 400
+
+
+# --- device shadows and messages (iot-data) ---------------------------------------------------------------------------
+
+
+class Conflict(Refusal):
+    """A shadow has another version than the update was meant for."""
+
+    code, status = "ConflictException", 409
+
+
+class RequestEntityTooLarge(Refusal):
+    code, status = "RequestEntityTooLargeException", 413
+
+
+class UnsupportedDocumentEncoding(Refusal):
+    """A shadow document is not UTF-8."""
+
+    code, status = "UnsupportedDocumentEncodingException", 415
+
+
+class Throttling(Refusal):
+    """Too much for one device, of what it asked for or of what is kept for it."""
+
+    code, status = "ThrottlingException", 429

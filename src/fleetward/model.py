@@ -41,7 +41,8 @@ class GroupRecord:
 class CertificateRecord:
     """A device certificate: `id` is the SHA-256 of its DER form in hex, as on AWS.
 
-    `things` are the things it is attached to; `exclusive_thing` is set when the attachment is EXCLUSIVE_THING.
+    `things` are the things it is attached to; `exclusive_thing` is set when the attachment is EXCLUSIVE_THING. `pem` is
+    there only for one that no authority vouches for.
     """
 
     id: str
@@ -49,6 +50,15 @@ class CertificateRecord:
     policies: tuple[str, ...] = ()
     things: frozenset[str] = frozenset()
     exclusive_thing: str | None = None
+    pem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorityRecord:
+    """A registered CA, whose certificates may show themselves to the gateway; `id` as of a device certificate."""
+
+    id: str
+    pem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +69,19 @@ class PolicyRecord:
     document: str
 
 
-Record: TypeAlias = ThingRecord | GroupRecord | CertificateRecord | PolicyRecord
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What is to be counted beyond the basic metrics, as (metric, dimension)s.
+
+    `filters` are the topic filters of each dimension in them, "IN:name" or "NOT_IN:name"; `${iot:ClientId}` stands for
+    the client id.
+    """
+
+    columns: frozenset[tuple[str, str]] = frozenset()
+    filters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+Record: TypeAlias = ThingRecord | GroupRecord | CertificateRecord | PolicyRecord | AuthorityRecord
 
 
 class RecordKind(StrEnum):
@@ -67,6 +89,7 @@ class RecordKind(StrEnum):
     GROUP = "group"
     CERTIFICATE = "certificate"
     POLICY = "policy"
+    AUTHORITY = "authority"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +112,28 @@ class DeviceClass(StrEnum):
     UNREGISTERED = "unregistered"
 
 
+class ValueKind(StrEnum):
+    """The members of AWS's MetricValue; each metric's values populate one of them."""
+
+    COUNT = "count"
+    CIDRS = "cidrs"
+    PORTS = "ports"
+    NUMBER = "number"
+    NUMBERS = "numbers"
+    STRINGS = "strings"
+
+
+LIST_KINDS = frozenset({ValueKind.CIDRS, ValueKind.PORTS, ValueKind.NUMBERS, ValueKind.STRINGS})
+
+Value: TypeAlias = int | float | tuple[str, ...] | tuple[int, ...] | tuple[float, ...]
+"""A metric's value: a number, or the elements of a list."""
+
+
+def metric_value(kind: ValueKind, value: Value) -> dict[str, object]:
+    """A value as the API's MetricValue."""
+    return {kind.value: list(value) if isinstance(value, tuple) else value}
+
+
 class Operator(StrEnum):
     """Numeric comparison operators; each describes NORMAL behaviour, as on AWS."""
 
@@ -102,12 +147,27 @@ class Operator(StrEnum):
         return self in (Operator.LESS_THAN, Operator.LESS_THAN_EQUALS)
 
 
+class SetOperator(StrEnum):
+    """Set comparison operators: normal is that every element, or that no element, is in the set."""
+
+    IN_CIDR_SET = "in-cidr-set"
+    NOT_IN_CIDR_SET = "not-in-cidr-set"
+    IN_PORT_SET = "in-port-set"
+    NOT_IN_PORT_SET = "not-in-port-set"
+    IN_SET = "in-set"
+    NOT_IN_SET = "not-in-set"
+
+    @property
+    def wants_members(self) -> bool:
+        return not self.value.startswith("not-")
+
+
 @dataclass(frozen=True, slots=True)
 class StaticCriterion:
     """Normal means: value `operator` bound."""
 
     operator: Operator
-    bound: int
+    bound: int | float
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +187,47 @@ class PercentileCriterion:
         return f"p{self.hundredths / 100:g}"
 
 
-Criterion: TypeAlias = StaticCriterion | PercentileCriterion
+@dataclass(frozen=True, slots=True)
+class AverageCriterion:
+    """Normal means: value `operator` the arithmetic mean of all other reporting devices, widened by the margin."""
+
+    operator: Operator
+    margin_percent: float = 0.0
+
+    @property
+    def label(self) -> str:
+        return "Average"
+
+
+@dataclass(frozen=True, slots=True)
+class SetCriterion:
+    """Normal means: every reported element is in (or none is in, by the operator) the set of `elements`."""
+
+    operator: SetOperator
+    elements: tuple[str, ...] | tuple[int, ...] | tuple[float, ...]
+
+
+StatisticalCriterion: TypeAlias = PercentileCriterion | AverageCriterion
+NumericCriterion: TypeAlias = StaticCriterion | StatisticalCriterion
+Criterion: TypeAlias = NumericCriterion | SetCriterion
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """A topic filter by name: MQTT filters in which `${iot:ClientId}` stands for the client id."""
+
+    name: str
+    filters: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Behavior:
-    """One behaviour of one profile, in the form the kernel runs."""
+    """One behaviour of one profile, in the form the kernel runs.
+
+    `dimension` is "" or the dimension's name behind its operator, "IN:name" or "NOT_IN:name"; `value` says which kind
+    of values a custom metric has; with `duration_seconds` 0 each report is a datapoint. `filters` are the dimension's
+    when the profile was read: with other filters it is another behaviour.
+    """
 
     profile: str
     name: str
@@ -142,25 +237,34 @@ class Behavior:
     datapoints_to_alarm: int = 1
     datapoints_to_clear: int = 1
     suppress_alerts: bool = False
+    dimension: str = ""
+    value: ValueKind = ValueKind.COUNT
+    filters: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[str, str]:
         return (self.profile, self.name)
+
+    @property
+    def column(self) -> tuple[str, str]:
+        """What is counted for it: (metric, dimension)."""
+        return (self.metric, self.dimension)
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """Why a verdict fell as it did: kept with the violation, told in alerts, e-mails and on the command line.
 
-    `threshold` is the bound, or the percentile before the margin; `rank` is the position (1-based) of the percentile
-    among the `population` other devices; both are None for a static bound. `topics` are the largest contributors as
+    `threshold` is the bound, the percentile or mean before the margin, or the set; of a set criterion `value` holds the
+    elements that offend. `rank` is the position (1-based) of the percentile among the `population` other devices; both
+    are None where nothing is compared with others. `topics` are the largest contributors as
     (topic, bytes, messages). `early` says the bound was crossed before the window's end.
     """
 
     metric: str
-    value: int
+    value: Value
     operator: str
-    threshold: float
+    threshold: float | tuple[str, ...] | tuple[int, ...] | tuple[float, ...]
     unit: str
     window_start: Millis
     window_end: Millis
@@ -170,6 +274,7 @@ class Explanation:
     margin_percent: float = 0.0
     datapoints: int = 1
     early: bool = False
+    dimension: str = ""
     topics: tuple[tuple[str, int, int], ...] = ()
 
 
@@ -190,6 +295,7 @@ class Ended(StrEnum):
     OUT_OF_TARGET = "The profile no longer covers the device."
     DEREGISTERED = "The thing was deregistered."
     RELEASED = "The device was released from isolation."
+    METRIC_REMOVED = "The custom metric or dimension that the behavior uses is gone."
     NO_DATA = "The device has sent no data for this metric for more than two days."
 
 
@@ -206,7 +312,7 @@ class AlarmEvent:
     thing: str
     behavior: Behavior
     time: Millis
-    value: int | None = None
+    value: Value | None = None
     explanation: Explanation | None = None
     reason: str = ""
 

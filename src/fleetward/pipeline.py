@@ -15,14 +15,16 @@ import structlog
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import OperationalError
 
+from fleetward import telemetry
 from fleetward.alarm import recorder, violations
 from fleetward.alarm.recorder import Publish
-from fleetward.detect import profiles
+from fleetward.detect import dimensions, profiles
 from fleetward.detect.inputs import Configure, Enroll, Input, Release, Withdraw
 from fleetward.detect.kernel import Kernel
 from fleetward.detect.outcome import Outcome, Progress
-from fleetward.detect.watched import watched_profiles
-from fleetward.model import AlarmEvent, AlarmKind, Change, Millis, RecordKind, ThingRecord
+from fleetward.detect.turned import kinds
+from fleetward.detect.watched import demand, watched_profiles
+from fleetward.model import AlarmEvent, AlarmKind, Change, Demand, Millis, RecordKind, ThingRecord
 from fleetward.registry.view import FleetView
 from fleetward.respond import isolations
 from fleetward.settings import Settings
@@ -57,6 +59,8 @@ class Pipeline:
         self._database = database
         self._history = history
         self._publish = publish
+        self._demand = Demand()
+        self._meet: Callable[[Demand], None] | None = None
         self._journal = Journal.open(journal_folder)
         self._kernel = Kernel(strict_grid=settings.strict_window_grid)
         self._inputs: queue.SimpleQueue[Input | None] = queue.SimpleQueue()
@@ -87,6 +91,11 @@ class Pipeline:
         if self._everything_recorded:
             self._journal.snapshot(self._kernel)
         self._journal.close()
+
+    def supply(self, meet: Callable[[Demand], None]) -> None:
+        """Tells `meet` what is to be counted beyond the basic metrics, now and whenever that changes."""
+        self._meet = meet
+        meet(self._demand)
 
     def put(self, item: Input) -> None:
         """Takes the next input; from any thread."""
@@ -128,10 +137,13 @@ class Pipeline:
             self._keep(events, ())
         if outcome.progress:
             self._keep((), outcome.progress)
+        for kind, count in kinds(outcome.events).items():
+            telemetry.ALARMS.labels(kind.value).inc(count)
         for event in outcome.events[:EVENTS_LOGGED]:
             log.info("alarm", kind=event.kind.value, thing=event.thing, behavior=event.behavior.name)
         for windows in outcome.windows:
             self._history.append(windows)
+        self._history.append_data(outcome.data)
 
     def _keep(self, events: Sequence[AlarmEvent], progress: Sequence[Progress]) -> None:
         """Records in one transaction; a store that refuses (disk full, locked) is asked again until it takes it."""
@@ -170,7 +182,11 @@ class Pipeline:
 
     def _configure(self) -> None:
         with self._database.read() as look:
-            self.put(Configure(self._clock(), watched_profiles(look)))
+            watched, named = watched_profiles(look), dimensions.named(look)
+        self.put(Configure(self._clock(), watched))
+        self._demand = demand(watched, named)
+        if self._meet is not None:
+            self._meet(self._demand)
 
 
 def enrolments(view: FleetView, changes: Iterable[Change], before: dict[str, int], now: Millis) -> list[Input]:

@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     mqtt_host: str = Field("127.0.0.1", description="Address the MQTT port binds to.")
     mqtt_port: int = Field(8883, ge=0, le=65535, description="MQTT port (TLS); 0 takes a free one.")
     mqtt_name: list[str] = Field([], description="Further host name or address the broker's certificate is valid for.")
-    region: str = Field("us-east-1", description="AWS region the API answers for.")
+    region: str = Field("us-east-1", pattern=r"^[a-z0-9-]+$", description="AWS region the API answers for.")
     account_id: str = Field("123456789012", pattern=r"^\d{12}$", description="AWS account number the API answers for.")
     root_access_key_id: str | None = Field(None, description="Root access key id; made on first start when absent.")
     root_secret_access_key: str | None = Field(
@@ -45,10 +45,15 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         None, description="SQLAlchemy URL of the store; SQLite in the data folder by default."
     )
+    allow_reset: bool = Field(
+        False, description="Serve POST /fleetward/reset, unsigned, which empties all state: for test suites only."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much the server logs.")
 
     quarantine_group: str = Field(
-        "IsolatedDevices", description="Thing group that `fleetward quarantine` moves a thing to."
+        "IsolatedDevices",
+        pattern=r"^[a-zA-Z0-9:_-]{1,128}$",
+        description="Thing group that `fleetward quarantine` moves a thing to.",
     )
     quarantine_binds_certificate: bool = Field(
         True,

@@ -12,6 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fleetward import errors
+from fleetward.access import entities, roles
+from fleetward.access.authorizer import Authorizer
+from fleetward.access.entities import ROLE
+from fleetward.access.service_roles import AlertPublisher
 from fleetward.alarm import message, violations
 from fleetward.alarm.recorder import record
 from fleetward.alarm.violations import Filter
@@ -43,6 +47,15 @@ IN_ALARM = AlarmEvent(AlarmKind.IN_ALARM, "a" * 32, "SensorDevice02", BEHAVIOR, 
 CLEARED = dataclasses.replace(IN_ALARM, kind=AlarmKind.CLEARED, time=2_000, value=26)
 INVALIDATED = dataclasses.replace(
     IN_ALARM, kind=AlarmKind.INVALIDATED, time=3_000, value=None, explanation=None, reason="released"
+)
+
+
+TRUST, MAY_PUBLISH = (
+    json.dumps({"Version": "2012-10-17", "Statement": {"Effect": "Allow", **what}})
+    for what in (
+        {"Principal": {"Service": "iot.amazonaws.com"}, "Action": "sts:AssumeRole"},
+        {"Action": "sns:Publish", "Resource": TOPIC},
+    )
 )
 
 
@@ -191,9 +204,12 @@ def test_into_the_outbox(database: Database, tmp_path: Any) -> None:
     with database.transaction(5_000) as tx:
         topic_rules.create(tx, "BadIoTDevices", {}, {}, TOPIC)
         notifier.subscribe(tx, TOPIC, "lambda", ARNS.function("IsolateDevice"))
+        roles.create(tx, ARNS, "alerts", "/", "", TRUST, 3600)
+        entities.put_inline(tx, ROLE, "alerts", "p", MAY_PUBLISH)
+    publish = AlertPublisher(Authorizer(database, ARNS), notifier.publish)
     for _ in range(2):
         with database.transaction(5_000) as tx:
-            record(tx, [IN_ALARM, INVALIDATED], [], notifier.publish)
+            record(tx, [IN_ALARM, INVALIDATED], [], publish)
         with database.read() as look:
             assert [row["alert_error"] for row in look.all(violations.events_between(0, 9_999, Filter()))] == [None] * 2
             queued = sum(deliveries.count(look).values())

@@ -55,6 +55,13 @@ def test_what_is_no_timestamp_is_refused(text: str) -> None:
         read("iot", "GET", f"/violation-events?startTime={text}&endTime=0")
 
 
+@pytest.mark.parametrize("names", ["A=1&A..b=2", ".=1&..=2", "Token.=3", "Token.x=1&Token..y=2"])
+def test_a_field_name_with_an_empty_part_is_unknown(names: str) -> None:
+    """Nobody's form can collide with how field names are kept: a part without a name leads to no member."""
+    action = "Action=ConfirmSubscription&Version=2010-03-31&TopicArn=t&Token=u"
+    assert read("sns", "GET", f"/?{action}&{names}") == {"TopicArn": "t", "Token": "u"}
+
+
 def test_a_payload_is_the_raw_body() -> None:
     """A blob payload is the body as it came; a JSON header is decoded."""
     properties = base64.b64encode(json.dumps([{"a": "b"}]).encode()).decode()

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from urllib.parse import quote, urlsplit
 
 import pytest
-from api_house import REGION, presigned, signed
 from awscrt.auth import (
     AwsCredentialsProvider,
     AwsSignatureType,
@@ -20,9 +19,10 @@ from awscrt.http import HttpHeaders, HttpRequest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from api_house import REGION, presigned, signed
 from fleetward import errors
+from fleetward.access.keys import AccessKey
 from fleetward.api import signature
-from fleetward.api.access import AccessKey
 from fleetward.api.request import Request
 
 KEY = AccessKey("AKIAEXAMPLE", "a secret/with+odd=letters", "arn:aws:iam::123456789012:root")

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from ipaddress import ip_address, ip_network
 
-from fleetward.detect.inputs import Configure, Enroll, Release, Withdraw
-from fleetward.meter.metrics import MESSAGE_SIZE, METRICS
-from fleetward.model import Behavior, Operator, StaticCriterion
+from fleetward.detect.inputs import Configure, Enroll, Release, Report, Withdraw
+from fleetward.meter.metrics import BASIC, DISTINCT, MESSAGE_SIZE, NEW_NETWORK, SILENCE, Kind, metric_of
+from fleetward.model import AverageCriterion, Behavior, Operator, SetCriterion, StaticCriterion
 
-TWO_DAYS = 2 * 24 * 3600 * 1000
+DAY = 24 * 3600 * 1000
+TWO_DAYS = 2 * DAY
 UPPER = (Operator.LESS_THAN, Operator.LESS_THAN_EQUALS)
 
 
@@ -22,11 +24,14 @@ class Device:
     groups: frozenset | None  # None: not a registered thing
     active: int
     connected: int = 0
-    # (feed number, time, metric, count, total, minimum, maximum)
+    left: int | None = None  # when a session last began or ended
+    heard: int | None = None
+    networks: dict = field(default_factory=dict)  # network -> when it was last seen
+    # (feed number, time, (metric, dimension), count, total, minimum, maximum, items)
     seen: list = field(default_factory=list)
     sessions: list = field(default_factory=list)  # (time, connected afterwards, is a session event)
     since: dict = field(default_factory=dict)  # profile -> (time, feed number)
-    latest: dict = field(default_factory=dict)  # metric -> end of the last window with a value
+    latest: dict = field(default_factory=dict)  # column -> end of the last window with a value, or last report
 
 
 @dataclass
@@ -55,9 +60,8 @@ class NaiveKernel:
     def feed(self, item) -> list:
         self.number += 1
         self.events = []
-        {Configure: self.configure, Enroll: self.enroll, Withdraw: self.withdraw, Release: self.release}.get(
-            type(item), self.batch
-        )(item)
+        takes = {Configure: self.configure, Enroll: self.enroll, Withdraw: self.withdraw, Release: self.release}
+        ({**takes, Report: self.report}).get(type(item), self.batch)(item)
         return self.events
 
     def now(self, time):
@@ -101,8 +105,16 @@ class NaiveKernel:
         wanted = {b.key: b for p in item.profiles for b in p.behaviors}
         for b in self.behaviors():
             other = wanted.get(b.key)
-            same = other and (other.metric, other.criterion, other.duration_seconds) == (
+            same = other and (
+                other.metric,
+                other.dimension,
+                other.filters,
+                other.criterion,
+                other.duration_seconds,
+            ) == (
                 b.metric,
+                b.dimension,
+                b.filters,
                 b.criterion,
                 b.duration_seconds,
             )
@@ -169,24 +181,78 @@ class NaiveKernel:
             for id in rows.tolist():
                 device = self.devices[id]
                 device.connected += change
-                device.active = time
+                device.active = device.left = time
+                if change > 0:
+                    device.heard = time
         for id in set(batch.connected.tolist()) | set(batch.disconnected.tolist()):
             self.devices[id].connected = max(0, self.devices[id].connected)
             self.devices[id].sessions.append((time, self.devices[id].connected, True))
-        for (metric, _), cells in batch.cells.items():
+        for column, cells in batch.cells.items():
+            if column not in self.columns():
+                continue
             columns = (cells.device, cells.count, cells.total, cells.minimum, cells.maximum)
-            for id, *row in zip(*(column.tolist() for column in columns), strict=True):
-                self.devices[id].seen.append((self.number, time, metric, *row))
-                self.devices[id].active = time
+            for place, (id, *row) in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+                items = None if cells.items is None else cells.items[place]
+                self.observe(self.devices[id], time, column, row, items)
         if not self.strict:
             self.decide_early(time, max(batch.end, self.mark))
         boundary = min(self.window(d)[1] for d in self.durations())
         self.move(min(batch.end, boundary), gap=False)
         self.move(batch.end, gap=True)
 
+    def columns(self) -> set[tuple[str, str]]:
+        return {b.column for b in self.behaviors()} | {(metric, "") for metric in BASIC}
+
+    def observe(self, device, time, column, row, items):
+        if column[0] == SILENCE:
+            device.heard = time
+            return
+        if column[0] == NEW_NETWORK:
+            row, items = [row[0], self.new_networks(device, items, time), 0, 0], None
+        device.seen.append((self.number, time, column, *row, items))
+        device.active = time
+
+    def new_networks(self, device, networks, time) -> int:
+        learning, new = not device.networks, 0
+        for network in networks:
+            last = device.networks.get(network)
+            if not learning and (last is None or time - last > 14 * DAY):
+                new += 1
+            device.networks[network] = time
+        return new
+
+    # --- reports ---
+
+    def report(self, item):
+        time = self.now(item.now)
+        if self.mark is None:
+            self.gaps.append((-(10**15), time))
+            self.mark = time
+        if item.id not in self.devices:
+            self.devices[item.id] = Device(item.name, None, time)
+            self.recover_all(time)
+        device = self.devices[item.id]
+        device.active = time
+        for metric, value in item.values.items():
+            if (metric, "") in self.columns():
+                device.latest[metric, ""] = time
+                items = value if isinstance(value, tuple) else None
+                row = [1, 1, 1, 1] if items is not None else [1, value, value, value]
+                # It counts in the window that is open, however far its clock is ahead of the batches.
+                device.seen.append((self.number, self.mark, (metric, ""), *row, items))
+        if not self.strict:
+            self.decide_early(time, time)
+        for b in self.behaviors():
+            if b.duration_seconds == 0 and b.metric in item.values and b.profile in device.since:
+                value = item.values[b.metric]
+                threshold = self.threshold(b, {item.id: value}, item.id)
+                if threshold is not None:
+                    self.tracks.setdefault((b.key, item.id), Track())
+                    self.datapoint(b, item.id, *self.judged(b, value, threshold), time)
+
     def durations(self) -> set[int]:
-        used = {b.duration_seconds for b in self.behaviors()}
-        idle = METRICS.keys() - {b.metric for b in self.behaviors()}
+        used = {b.duration_seconds for b in self.behaviors()} - {0}
+        idle = {(metric, "") for metric in BASIC} - {b.column for b in self.behaviors()}
         return used | ({300} if idle else set())
 
     def window(self, seconds) -> tuple[int, int]:
@@ -210,77 +276,114 @@ class NaiveKernel:
 
     def decide_early(self, time, end):
         for b in self.behaviors():
-            if not isinstance(b.criterion, StaticCriterion) or b.criterion.operator not in UPPER:
+            if not self.settles(b) or not b.duration_seconds:
                 continue
             start, _ = self.window(b.duration_seconds)
             for id, device in self.devices.items():
-                mine = [o for o in device.seen if o[2] == b.metric and o[1] >= start]
+                mine = [o for o in device.seen if o[2] == b.column and o[1] >= start]
                 if b.profile not in device.since or not any(o[0] == self.number for o in mine):
                     continue
                 track = self.tracks.setdefault((b.key, id), Track())
                 if track.decided == start:
                     continue
-                if b.metric == MESSAGE_SIZE:
-                    value = max(o[6] for o in mine if o[0] == self.number)
+                kind, now = self.kind(b), [o for o in mine if o[0] == self.number]
+                if kind is Kind.SET:
+                    value = self.distinct(now)
+                elif kind in (Kind.SIZE, Kind.GAUGE):
+                    value = max(o[6] for o in now)
                 else:
                     first = max(self.active[b.key][1], device.since[b.profile][1])
-                    value = sum(o[4] for o in mine if o[0] >= first)
-                if not self.normal(b, value, b.criterion.bound):
+                    value = self.added(b.metric, mine) - self.added(b.metric, [o for o in mine if o[0] < first])
+                value, threshold, normal = self.judged(b, value, self.threshold(b, {}, id))
+                if not normal:
                     track.decided = start
-                    self.datapoint(b, id, value, b.criterion.bound, False, end)
+                    self.datapoint(b, id, value, threshold, False, end)
+
+    def kind(self, b) -> Kind:
+        return metric_of(b.metric, b.value).kind
+
+    def settles(self, b) -> bool:
+        if self.kind(b) is Kind.TIMER:
+            return False
+        static = isinstance(b.criterion, StaticCriterion) and b.criterion.operator in UPPER
+        return static or isinstance(b.criterion, SetCriterion)
+
+    def distinct(self, observations) -> tuple:
+        return tuple(dict.fromkeys(item for o in observations for item in o[7]))
+
+    def added(self, metric, observations):
+        if metric in DISTINCT:
+            return len(self.distinct(observations))
+        return sum(o[4] for o in observations)
 
     def close(self, seconds):
         start, end = self.window(seconds)
         for device in self.devices.values():
-            metrics = {b.metric for b in self.behaviors() if b.duration_seconds == seconds}
-            for metric in metrics:
-                if self.value(device, metric, start, end, "sum") is not None:
-                    device.latest[metric] = end
+            for b in self.behaviors():
+                if b.duration_seconds == seconds and self.value(device, b, start, end) is not None:
+                    device.latest[b.column] = end
         gap = sum(max(0, min(end, b) - max(start, a)) for a, b in self.gaps)
         for b in self.behaviors():
-            if b.duration_seconds == seconds:
-                if self.active[b.key][0] <= start:
+            if b.duration_seconds in (seconds, 0):
+                if b.duration_seconds and self.active[b.key][0] <= start:
                     self.judge(b, start, end, gap)
                 for id, device in self.devices.items():
                     track = self.tracks.get((b.key, id))
-                    if track and track.alarm and end - device.latest.get(b.metric, 0) > TWO_DAYS:
+                    if track and track.alarm and end - device.latest.get(b.column, 0) > TWO_DAYS:
                         self.invalidate(b, id, end)
 
     def judge(self, b, start, end, gap):
-        static, upper = isinstance(b.criterion, StaticCriterion), b.criterion.operator in UPPER
-        if gap and not upper:
+        if gap and not (b.criterion.operator in UPPER or isinstance(b.criterion, SetCriterion)):
             return
         torn = Fraction(gap, end - start) > Fraction(5, 100)
-        if torn and not static:
+        if torn and not self.settles(b):
             return
-        how = ("max" if upper else "min") if static and b.metric == MESSAGE_SIZE else "sum"
         values = {}
         for id, device in self.devices.items():
             if b.profile in device.since and device.since[b.profile][0] <= start:
-                value = self.value(device, b.metric, start, end, how)
+                value = self.value(device, b, start, end)
                 if value is not None:
                     values[id] = value
         for id, value in values.items():
             track = self.tracks.setdefault((b.key, id), Track())
             if track.decided == start:
                 continue
-            threshold = b.criterion.bound if static else self.percentile(b, values, id)
+            threshold = self.threshold(b, values, id)
             if threshold is None:
                 continue
-            normal = self.normal(b, value, threshold)
+            value, threshold, normal = self.judged(b, value, threshold)
             if not (torn and normal):
                 self.datapoint(b, id, value, threshold, normal, end)
 
-    def percentile(self, b, values, id):
+    def judged(self, b, value, threshold) -> tuple:
+        """(what is told as the value, the threshold, whether it is normal)"""
+        if not isinstance(b.criterion, SetCriterion):
+            return value, threshold, self.normal(b, value, threshold)
+        wanted = not b.criterion.operator.value.startswith("not-")
+        bad = tuple(item for item in value if self.is_in(item, b.criterion) != wanted)
+        return bad or value, threshold, not bad
+
+    def is_in(self, item, criterion) -> bool:
+        if "cidr" in criterion.operator.value:
+            return any(ip_address(item) in ip_network(cidr) for cidr in criterion.elements)
+        return item in criterion.elements
+
+    def threshold(self, b, values, id):
+        if isinstance(b.criterion, SetCriterion):
+            return b.criterion.elements
+        if isinstance(b.criterion, StaticCriterion):
+            return b.criterion.bound
         others = sorted(value for other, value in values.items() if other != id)
-        if not others:
+        if not others or any(value < 0 for value in values.values()):
             return None
+        if isinstance(b.criterion, AverageCriterion):
+            return sum(map(Fraction, others)) / len(others)
         rank = -(-Fraction(b.criterion.hundredths, 10_000) * len(others) // 1)
         return others[max(int(rank), 1) - 1]
 
     def normal(self, b, value, threshold) -> bool:
         margin = Fraction(getattr(b.criterion, "margin_percent", 0))
-        limit = threshold * (100 + (margin if b.criterion.operator in UPPER else -margin)) / 100
+        limit = Fraction(threshold) * (100 + (margin if b.criterion.operator in UPPER else -margin)) / 100
         match b.criterion.operator:
             case Operator.LESS_THAN:
                 return value < limit
@@ -291,11 +394,25 @@ class NaiveKernel:
             case _:
                 return value >= limit
 
-    def value(self, device, metric, start, end, how):
-        mine = [o for o in device.seen if o[2] == metric and start <= o[1] < end]
-        if mine:
-            return {"sum": sum(o[4] for o in mine), "min": min(o[5] for o in mine), "max": max(o[6] for o in mine)}[how]
-        return 0 if metric != MESSAGE_SIZE and self.present(device, start, end) else None
+    def value(self, device, b, start, end):
+        kind = self.kind(b)
+        if kind is Kind.TIMER:
+            return self.timer(device, b.metric, end)
+        mine = [o for o in device.seen if o[2] == b.column and start <= o[1] < end]
+        if not mine:
+            return 0 if kind is Kind.COUNTER and self.present(device, start, end) else None
+        if kind is Kind.SET:
+            return self.distinct(mine)
+        if kind is Kind.GAUGE or (b.metric == MESSAGE_SIZE and isinstance(b.criterion, StaticCriterion)):
+            return max(o[6] for o in mine) if b.criterion.operator in UPPER else min(o[5] for o in mine)
+        return self.added(b.metric, mine)
+
+    def timer(self, device, metric, end):
+        if metric == SILENCE:
+            return max(0, end - device.heard) // 1000 if device.connected and device.heard is not None else None
+        if device.left is None:
+            return None
+        return 0 if device.connected else max(0, end - device.left) // 60_000
 
     def present(self, device, start, end) -> bool:
         at_start = [connected for time, connected, _ in device.sessions if time < start]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from naive_kernel import NaiveKernel
 
 from fleetward.detect import slots
 from fleetward.detect.kernel import Kernel, Outcome
+from fleetward.store.journal import Journal
 
 slots._FIRST_SIZE = 1  # so that every array has to grow
 
@@ -47,7 +50,8 @@ def naively(events: list) -> list:
 
 
 def _floated(event: tuple) -> tuple:
-    return (*event[:4], None if event[4] is None else float(event[4]), event[5])
+    threshold = event[4]
+    return (*event[:4], threshold if threshold is None or isinstance(threshold, tuple) else float(threshold), event[5])
 
 
 @settings(LOOSE, max_examples=250)
@@ -77,3 +81,27 @@ def test_a_pickled_kernel_goes_on_as_if_nothing_had_happened(stream, data):
     for item in stream[cut:]:
         here, there = kernel.feed(item), restored.feed(item)
         assert (here.events, here.progress) == (there.events, there.progress)
+
+
+@settings(LOOSE, max_examples=30)
+@given(streams, st.data())
+def test_snapshot_and_log_give_the_same_again(stream, data):
+    """After a crash at any point, snapshot and log yield the same kernel, and tell again what came since the snapshot."""
+    kept, crashed = sorted((data.draw(st.integers(0, len(stream))), data.draw(st.integers(0, len(stream)))))
+    kernel, outcomes = Kernel(), []
+    with TemporaryDirectory() as folder:
+        journal = Journal.open(Path(folder))
+        journal.recover(Kernel)
+        for number, item in enumerate(stream[:crashed]):
+            if number == kept:
+                journal.snapshot(kernel)
+                outcomes.clear()
+            journal.append(item)
+            outcomes.append(kernel.feed(item))
+        journal.close()
+        again, replayed = Journal.open(Path(folder)).recover(Kernel)
+    assert [(o.events, o.progress) for o in replayed] == [(o.events, o.progress) for o in outcomes]
+    assert again.open_violations() == kernel.open_violations()
+    for item in stream[crashed:]:
+        here, there = kernel.feed(item), again.feed(item)
+        assert (here.events, here.progress, here.data) == (there.events, there.progress, there.data)

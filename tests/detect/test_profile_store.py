@@ -230,8 +230,8 @@ def test_watched_profiles(database: Database) -> None:
     behavior = Behavior("P", "LargeMessageSize", SIZE, criterion, 300, 1, 2)
     with database.read() as look:
         assert watched_profiles(look) == (
-            WatchedProfile("P", (behavior,), frozenset({SENT}), (ALL, Target("group", "G"))),
-            WatchedProfile("Retains", (), frozenset({SENT, SIZE}), (ALL,)),
+            WatchedProfile("P", (behavior,), frozenset({(SENT, "")}), (ALL, Target("group", "G"))),
+            WatchedProfile("Retains", (), frozenset({(SENT, ""), (SIZE, "")}), (ALL,)),
         )
 
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from fleetward import errors
 from fleetward.detect import profile_members, profiles
-from fleetward.detect.behavior_checks import NUMERIC_OPERATORS, SET_OPERATORS, STATISTICS
+from fleetward.detect.behavior_checks import NUMERIC_OPERATORS, SET_OPERATORS, STATISTICS, Catalog
 from fleetward.meter.metrics import METRICS
-from fleetward.model import Behavior, Operator, PercentileCriterion, StaticCriterion
+from fleetward.model import Behavior, Operator, PercentileCriterion, StaticCriterion, ValueKind
 
 SIZE, SENT, ATTEMPTS = "aws:message-byte-size", "aws:num-messages-sent", "aws:num-connection-attempts"
 ROLE = "arn:aws:iam::123456789012:role/alerts"
@@ -27,6 +27,21 @@ def static(metric: str = SENT, **changes: Any) -> dict[str, Any]:
 
 def statistical(metric: str = SIZE, **changes: Any) -> dict[str, Any]:
     return static(metric, **{"value": None, "statisticalThreshold": {"statistic": "p50"}, **changes})
+
+
+def listing(metric: str, operator: str, value: dict[str, Any]) -> dict[str, Any]:
+    return static(metric, comparisonOperator=operator, value=value, durationSeconds=None)
+
+
+CATALOG = Catalog(
+    {
+        "temperature": ValueKind.NUMBER,
+        "firmware": ValueKind.STRINGS,
+        "lockcodes": ValueKind.NUMBERS,
+        "peers": ValueKind.CIDRS,
+    },
+    {"Doors"},
+)
 
 
 def without(behavior: dict[str, Any], member: str) -> dict[str, Any]:
@@ -49,13 +64,32 @@ def without(behavior: dict[str, Any], member: str) -> dict[str, Any]:
         statistical(),
         statistical(SENT, comparisonOperator="greater-than-equals"),
         *(statistical(statisticalThreshold={"statistic": statistic}) for statistic in STATISTICS),
-        *(static(metric) for metric in METRICS),
+        *(static(metric) for metric, row in METRICS.items() if row.value == "count" and row.kind != "timer"),
+        static("aws:disconnect-duration", durationSeconds=None),
+        static("fleetward:silence-duration", durationSeconds=None, comparisonOperator="less-than-equals"),
+        static("aws:num-listening-tcp-ports", durationSeconds=None),
+        static("aws:num-established-tcp-connections", durationSeconds=None),
+        listing("aws:source-ip-address", "in-cidr-set", {"cidrs": ["10.0.0.0/8", "2001:db8::/32", "192.0.2.7"]}),
+        listing("aws:destination-ip-addresses", "not-in-cidr-set", {"cidrs": ["0.0.0.0/0"]}),
+        listing("aws:listening-tcp-ports", "in-port-set", {"ports": [0, 22, 65_535]}),
+        listing("aws:listening-udp-ports", "not-in-port-set", {"ports": [53]}),
+        listing("temperature", "less-than", {"number": -2.5}),
+        static("temperature", comparisonOperator="greater-than", value={"number": 3}),
+        statistical("temperature"),
+        listing("firmware", "in-set", {"strings": ["1.0"]}),
+        listing("lockcodes", "not-in-set", {"numbers": [1, 2.5]}),
+        listing("peers", "in-cidr-set", {"cidrs": ["10.0.0.0/8"]}),
+        {**static(), "metricDimension": {"dimensionName": "Doors"}},
+        {**static(), "metricDimension": {"dimensionName": "Doors", "operator": "NOT_IN"}},
+        statistical(statisticalThreshold={"statistic": "Average"}),
         *(static(comparisonOperator=operator) for operator in NUMERIC_OPERATORS),
     ],
 )
 def test_valid(behavior: dict[str, Any]) -> None:
-    """The numeric operators, eleven percentiles and durations of 5 to 86,400 s are valid on every metric we have."""
-    assert profiles.validate([behavior]) == []
+    """Each metric takes its operators and values; the eleven percentiles, Average and durations of 5 to 86,400 s."""
+    assert profiles.validate([behavior], CATALOG) == []
+    (parsed,) = profiles.parse("P", [behavior])
+    assert profiles.parse("P", [profiles.render(parsed)]) == (parsed,)
 
 
 @pytest.mark.parametrize(
@@ -72,8 +106,7 @@ def test_valid(behavior: dict[str, Any]) -> None:
         # 2: metrics
         (without(static(), "metric"), ["metric is missing"]),
         (static("aws:nonsense"), ["metric aws:nonsense is neither a built-in metric nor an existing custom metric"]),
-        (static("temperature"), ["metric temperature is neither a built-in metric nor an existing custom metric"]),
-        (static("aws:all-bytes-out"), ["metric aws:all-bytes-out is not supported yet"]),
+        (static("humidity"), ["metric humidity is neither a built-in metric nor an existing custom metric"]),
         # 3: criteria
         (without(static(), "criteria"), ["criteria is missing"]),
         ({**static(), "criteria": "x"}, ["criteria should be a structure"]),
@@ -130,15 +163,60 @@ def test_valid(behavior: dict[str, Any]) -> None:
         (statistical(statisticalThreshold={}), ["statisticalThreshold.statistic is missing"]),
         (
             statistical(statisticalThreshold={"statistic": "p42"}),
-            ["statistic p42 should be one of p0, p0.01, p0.1, p1, p10, p50, p90, p99, p99.9, p99.99, p100"],
+            ["statistic p42 should be one of Average, p0, p0.01, p0.1, p1, p10, p50, p90, p99, p99.9, p99.99, p100"],
         ),
-        (statistical(statisticalThreshold={"statistic": "Average"}), ["statistic Average is not supported yet"]),
+        (
+            statistical("aws:source-ip-address", durationSeconds=None),
+            [
+                "comparisonOperator less-than does not apply to metric aws:source-ip-address",
+                "statisticalThreshold does not apply to metric aws:source-ip-address",
+                "durationSeconds is required with statisticalThreshold",
+            ],
+        ),
+        # lists, ports, numbers
+        (
+            listing("aws:listening-tcp-ports", "in-port-set", {"ports": []}),
+            ["value.ports should be a list that is not empty"],
+        ),
+        (
+            listing("aws:listening-tcp-ports", "in-port-set", {"ports": [65_536]}),
+            ["value.ports 65536 should be in range[0,65535]"],
+        ),
+        (
+            listing("aws:source-ip-address", "in-cidr-set", {"cidrs": ["10.0.0.0/33"]}),
+            ["value.cidrs 10.0.0.0/33 should be an IP address or a range of them such as 10.0.0.0/8"],
+        ),
+        (
+            listing("aws:source-ip-address", "less-than", {"count": 3}),
+            [
+                "comparisonOperator less-than does not apply to metric aws:source-ip-address",
+                "value.count does not apply to metric aws:source-ip-address, which takes value.cidrs",
+            ],
+        ),
+        (
+            static("aws:listening-tcp-ports", comparisonOperator="in-port-set", value={"ports": [22]}),
+            ["durationSeconds does not apply to metric aws:listening-tcp-ports"],
+        ),
+        (
+            static("aws:disconnect-duration", comparisonOperator="greater-than", durationSeconds=None),
+            ["comparisonOperator greater-than does not apply to metric aws:disconnect-duration"],
+        ),
+        (listing("temperature", "less-than", {"number": float("nan")}), ["value.number NaN should be a finite number"]),
+        (listing("firmware", "in-set", {"strings": ["a", 1]}), ["value.strings 1 should be a string"]),
+        (
+            {**static("temperature", value={"number": 1}), "metricDimension": {"dimensionName": "Doors"}},
+            ["metricDimension does not apply to metric temperature"],
+        ),
         (
             statistical(comparisonOperator="in-set"),
             ["comparisonOperator in-set does not apply to a statisticalThreshold"],
         ),
         # 10: dimensions
-        ({**static(), "metricDimension": {"dimensionName": "D"}}, ["metricDimension is not supported yet"]),
+        ({**static(), "metricDimension": {"dimensionName": "D"}}, ["dimension D does not exist"]),
+        (
+            {**static(), "metricDimension": {"dimensionName": "Doors", "operator": "NEAR"}},
+            ["metricDimension.operator NEAR should be one of IN, NOT_IN"],
+        ),
         (
             {**static(ATTEMPTS), "metricDimension": {"dimensionName": "D"}},
             [f"metricDimension does not apply to metric {ATTEMPTS}"],
@@ -158,7 +236,7 @@ def test_valid(behavior: dict[str, Any]) -> None:
 def test_malformed(behavior: dict[str, Any], complaints: list[str]) -> None:
     """Every breach of the rules is told in the form of AWS's one known text, and only once."""
     label = behavior["name"] if len(behavior["name"]) <= 128 else behavior["name"][:125] + "..."
-    assert profiles.validate([behavior]) == [f"Behavior {label} is malformed. {text}" for text in complaints]
+    assert profiles.validate([behavior], CATALOG) == [f"Behavior {label} is malformed. {text}" for text in complaints]
 
 
 def test_names_are_unique_and_missing_ones_are_counted() -> None:
@@ -212,16 +290,36 @@ def test_a_number_too_long_to_print() -> None:
     ]
 
 
+ALMOST = [
+    static(),
+    statistical(),
+    static(SIZE, durationSeconds=None),
+    listing("aws:listening-tcp-ports", "in-port-set", {"ports": [22]}),
+    listing("temperature", "less-than", {"number": 1.5}),
+]
+
+
 @st.composite
 def almost_valid(draw: st.DrawFn) -> dict[str, Any]:
     """A behaviour that is valid but for at most two members."""
-    behavior: dict[str, Any] = draw(st.sampled_from([static(), statistical(), static(SIZE, durationSeconds=None)]))
+    behavior: dict[str, Any] = draw(st.sampled_from(ALMOST))
     behavior = copy.deepcopy(behavior)
     for _ in range(draw(st.integers(0, 2))):
         where = draw(st.sampled_from([behavior, behavior["criteria"]]))
         if isinstance(where, dict):
             where[draw(st.sampled_from(MEMBER_NAMES))] = draw(
-                JSON | st.sampled_from([*METRICS, *STATISTICS, *NUMERIC_OPERATORS, {"count": 5}, {"statistic": "p90"}])
+                JSON
+                | st.sampled_from(
+                    [
+                        *METRICS,
+                        *STATISTICS,
+                        *NUMERIC_OPERATORS,
+                        *SET_OPERATORS,
+                        {"count": 5},
+                        {"ports": [1]},
+                        {"statistic": "p90"},
+                    ]
+                )
             )
     return behavior
 
@@ -230,11 +328,11 @@ def almost_valid(draw: st.DrawFn) -> dict[str, Any]:
 @settings(max_examples=300)
 def test_what_is_valid_runs(behavior: dict[str, Any]) -> None:
     """Whatever validation calls valid becomes a running behaviour, and rendering that gives the same one again."""
-    if profiles.validate([behavior]):
+    if profiles.validate([behavior], CATALOG):
         return
     [running] = profiles.parse("P", [behavior], 10.0)
     rendered = profiles.render(running)
-    assert profiles.validate([rendered]) == []
+    assert profiles.validate([rendered], CATALOG) == []
     assert profiles.parse("P", [rendered], 10.0) == (running,)
 
 
@@ -269,7 +367,7 @@ def test_malformed_margin(tag: str) -> None:
             [
                 "additionalMetricsToRetainV2 is malformed. "
                 "metric x is neither a built-in metric nor an existing custom metric",
-                "additionalMetricsToRetainV2 is malformed. metricDimension is not supported yet",
+                "additionalMetricsToRetainV2 is malformed. dimension D does not exist",
             ],
         ),
         ({"metricsExportConfig": {"mqttTopic": "defender/metrics", "roleArn": ROLE}}, []),

@@ -11,9 +11,10 @@ import pytest
 import sqlalchemy as sa
 from function_house import ARNS, ROLE, House, now, until, zipped
 
+from fleetward.access.authorizer import Authorizer
+from fleetward.access.keyring import KeyRing
 from fleetward.api import functions, logs, models, schedules
 from fleetward.api.call import Call, Caller, Rooms
-from fleetward.api.keys import KeyRing
 from fleetward.api.serialise import serialise
 from fleetward.api.validate import validate
 from fleetward.errors import Refusal
@@ -23,6 +24,17 @@ from fleetward.store.tables.functions import invocations
 MODULES = {"lambda": functions, "logs": logs, "events": schedules}
 CODE = {"ZipFile": zipped(m="def handler(e, c): print('got', e); return e")}
 FUNCTION = {"FunctionName": "f", "Runtime": "python3.12", "Handler": "m.handler", "Role": ROLE, "Code": CODE}
+
+TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": {
+            "Effect": "Allow",
+            "Principal": {"Service": "lambda.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        },
+    }
+)
 
 Ask = Callable[..., Any]
 
@@ -36,6 +48,7 @@ def ask(house: House) -> Ask:
         clock=now,
         database=house.database,
         keys=KeyRing(house.database),
+        authorizer=Authorizer(house.database, ARNS),
         functions=house.functions,
     )
     with house.database.transaction(now()) as tx:
@@ -44,7 +57,7 @@ def ask(house: House) -> Ask:
             "id": "AROA1",
             "path": "/",
             "description": "",
-            "trust_policy": "{}",
+            "trust_policy": TRUST,
             "created_at": 0,
         }
         tx.execute(sa.insert(roles).values(role))

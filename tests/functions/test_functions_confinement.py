@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from function_house import House, is_running, until
 
-from fleetward.functions import launcher, output
+from fleetward.functions import output
+from fleetward.functions.confined import landlock
 
-needs_landlock = pytest.mark.skipif(not launcher.landlock_version(), reason="the kernel has no Landlock")
+needs_landlock = pytest.mark.skipif(not landlock.version(), reason="the kernel has no Landlock")
 
 
 async def _try(house: House, expression: str) -> str:
@@ -49,7 +50,7 @@ async def _try(house: House, expression: str) -> str:
 )
 async def test_out_of_reach(house: House, attempt: str) -> None:
     """A function cannot read the data folder or the server's memory, write outside temporary folders, or signal it."""
-    package = Path(launcher.__file__).parent
+    package = Path(landlock.__file__).parent
     assert await _try(house, attempt.format(data=house.data_dir, pid=os.getpid(), package=package)) == "PermissionError"
 
 
@@ -112,7 +113,7 @@ SERVER = """
 
 
 async def test_nothing_survives_a_killed_server(tmp_path: Path) -> None:
-    """After kill -9 of the server its functions, their daemons and their folders are gone."""
+    """After kill -9 of the server its functions, their daemons and its folders are gone."""
     script = textwrap.dedent(SERVER).replace("SOURCE", textwrap.dedent(DAEMON))
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
     server = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, env=environment)
@@ -125,7 +126,7 @@ async def test_nothing_survives_a_killed_server(tmp_path: Path) -> None:
     server.send_signal(signal.SIGKILL)
     server.wait()
     server.stdout.close()
-    await until(lambda: not is_running(daemon) and not is_running(function) and not Path(folder).parent.exists())
+    await until(lambda: not is_running(daemon) and not is_running(function) and not Path(folder).parents[1].exists())
 
 
 async def test_nobody_steals_events(house: House) -> None:

@@ -1,14 +1,16 @@
 """What functions print, as CloudWatch Logs keeps it, within bounds."""
 
+import asyncio
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
 from function_house import House, now, open_database
 
 from fleetward.errors import InvalidParameter, ResourceNotFound
-from fleetward.functions import log_pattern, logs
+from fleetward.functions import log_pattern, logs, output
 from fleetward.functions.logs import Line, Span
 from fleetward.store.database import Database
 
@@ -82,7 +84,7 @@ def test_a_stream_is_bounded(database: Database) -> None:
     assert 0 < sum(map(len, kept)) <= logs.STREAM_BYTES
     assert kept[-1].startswith("00011")
     with database.read() as look:
-        assert logs.groups(look)[0]["size"] == sum(map(len, kept))
+        assert logs.groups(look)[0]["size"] == sum(map(len, kept)) + logs.EVENT_BYTES * len(kept)
 
 
 def test_a_group_is_bounded(database: Database) -> None:
@@ -154,3 +156,42 @@ def test_patterns_that_are_not_here(pattern: str) -> None:
     """Patterns on JSON, on fields, regular expressions and broken ones are refused, not taken for text."""
     with pytest.raises(InvalidParameter):
         log_pattern.parse(pattern)
+
+
+async def test_lines_cost_too(house: House) -> None:
+    """A line is charged what its row costs, so that short lines do not fill the store; the log says what is missing."""
+    house.make("def handler(e, c):\n for _ in range(e): print('x')", timeout=20)
+    await house.functions.invoke("f", b"50000")
+    await house.functions.invoke("f", b"0")
+    lines = house.log().splitlines()
+    assert len(lines) < output.INVOCATION_BYTES / logs.EVENT_BYTES + 10
+    assert any("bytes of output dropped" in line for line in lines)
+
+
+async def test_a_flood_does_not_hold_up_the_house(house: House) -> None:
+    """While threads print as fast as they can, the house loop answers at once."""
+    source = """
+        import os, threading, time
+        def flood(end):
+            while time.time() < end: os.write(1, b'x\\n' * 500)
+        def handler(e, c):
+            threads = [threading.Thread(target=flood, args=(time.time() + 1.5,)) for _ in range(2)]
+            for thread in threads: thread.start()
+            for thread in threads: thread.join()
+    """
+    house.make(source, timeout=10)
+    running = asyncio.create_task(house.functions.invoke("f", b"{}"))
+    busy = 0.0
+    while not running.done():
+        began = time.thread_time()
+        await asyncio.sleep(0)
+        busy = max(busy, time.thread_time() - began)
+        await asyncio.sleep(0.002)
+    assert busy < 0.1
+
+
+def test_a_stream_of_short_lines_is_bounded(database: Database) -> None:
+    """What a row costs counts towards a stream's bound."""
+    for _ in range(5):
+        store(database, *["x"] * 10_000)
+    assert len(messages(database, limit=100_000)) <= logs.STREAM_BYTES / logs.EVENT_BYTES

@@ -11,7 +11,7 @@ from fleetward.arn import Arns
 from fleetward.gateway.broker import Broker
 from fleetward.gateway.client import Client
 from fleetward.gateway.codec import Reader, encode
-from fleetward.gateway.doors import Arrival, Presence
+from fleetward.gateway.doors import Arrival, Presence, Refused
 from fleetward.gateway.durable import Durable, NullDurable
 from fleetward.gateway.guard import Guard
 from fleetward.gateway.identity import Principal
@@ -75,6 +75,7 @@ class Outbox:
         self.batches: list[Batch] = []
         self.arrivals: list[Arrival] = []
         self.presences: list[Presence] = []
+        self.refusals: list[Refused] = []
 
     def batch(self, batch: Batch) -> None:
         self.batches.append(batch)
@@ -84,6 +85,9 @@ class Outbox:
 
     def presence(self, presence: Presence) -> None:
         self.presences.append(presence)
+
+    def refused(self, refused: Refused) -> None:
+        self.refusals.append(refused)
 
 
 class World:

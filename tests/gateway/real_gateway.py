@@ -15,7 +15,7 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from both_ends import ALLOW_ALL, ARNS
 
-from fleetward.gateway.doors import Arrival, Clock, Command, Presence, Reply
+from fleetward.gateway.doors import Arrival, Clock, Command, Presence, Refused, Reply
 from fleetward.gateway.service import Gateway, TlsFiles
 from fleetward.meter.batch import Batch
 from fleetward.model import CertificateRecord, Change, GroupRecord, PolicyRecord, Record, RecordKind, ThingRecord
@@ -46,6 +46,9 @@ class Awaited:
     def presence(self, presence: Presence) -> None:
         self.presences.put(presence)
 
+    def refused(self, refused: Refused) -> None:
+        pass
+
     def ended(self, client_id: str) -> Presence:
         """The end of that client's next session."""
         while True:
@@ -61,7 +64,7 @@ class RealGateway:
         self.folder = folder
         self.clock = clock
         self.authority = authority
-        self.settings = Settings(data_dir=folder, mqtt_port=0, **settings)
+        self.settings = Settings(data_dir=folder, **{"mqtt_port": 0, **settings})
         self._versions = count(1)
         self._ids = count(1)
         self._fleet: dict[tuple[RecordKind, str], Change] = {}

@@ -275,3 +275,22 @@ def test_decisions_on_time_are_not_remembered(world: World) -> None:
     world.pass_time(20_000)
     device.publish("t")
     assert device.closed
+
+
+class TestRefusalsAreTold:
+    def test_why(self, world: World) -> None:
+        """The house hears of a refused CONNECT in words, with who asked."""
+        world.certificate("cert")
+        refused(world, "nobody-allows-this")
+        (told,) = world.outbox.refusals
+        assert (told.client_id, told.why) == (
+            "nobody-allows-this",
+            "policy does not allow iot:Connect with this client id",
+        )
+
+    def test_not_all_of_a_flood(self, world: World) -> None:
+        """Of a flood of refused CONNECTs the house hears of ten in a second."""
+        world.certificate("cert")
+        for _ in range(50):
+            refused(world, "nobody-allows-this")
+        assert len(world.outbox.refusals) == 10

@@ -16,7 +16,19 @@ from real_gateway import SECONDS, Awaited, Credentials, MakeGateway, RealGateway
 from fleetward.gateway.codec import Reader, encode
 from fleetward.gateway.doors import CountSessions, Publish
 from fleetward.gateway.limits import LIMITS
-from fleetward.gateway.packets import V5, V311, Connack, Connect, Disconnect, Packet, Subscribe, Subscription, Will
+from fleetward.gateway.packets import (
+    V5,
+    V311,
+    Connack,
+    Connect,
+    Disconnect,
+    Packet,
+    Pingreq,
+    Pingresp,
+    Subscribe,
+    Subscription,
+    Will,
+)
 from fleetward.gateway.packets import Publish as PublishPacket
 from fleetward.gateway.service import CannotListen, Gateway, GatewayStopped, TlsFiles
 from fleetward.meter.batch import TICK_MILLIS
@@ -151,6 +163,24 @@ def test_max_connections(make_gateway: MakeGateway) -> None:
     devices.pop().close()
     assert gateway.outlets.ended("device1")
     Raw(credentials).online("another").close()
+
+
+def test_who_sends_no_connect_makes_room(make_gateway: MakeGateway) -> None:
+    """Connections that nobody was admitted on do not keep others out, and never push out a client."""
+    gateway = make_gateway(mqtt_max_connections=3)
+    credentials = gateway.certificate()
+    client = Raw(credentials).online("client")
+    silent = [Raw(credentials) for _ in range(2)]
+    other = Raw(credentials).online("other")
+    assert silent[0].next() is None
+    third = Raw(credentials).online("third")
+    assert silent[1].next() is None
+    with pytest.raises(OSError):
+        Raw(credentials)
+    for each in (client, other, third):
+        each.send(Pingreq())
+        assert each.next() == Pingresp()
+        each.close()
 
 
 # --- hostile bytes ----------------------------------------------------------------------------------------------------

@@ -85,7 +85,7 @@ def test_tree_finds_what_matches(filters: list[str], topics: list[str], data: st
 @given(st.lists(TOPICS, max_size=8), FILTERS, st.data())
 def test_retained_finds_what_matches(topics: list[str], text: str, data: st.DataObject) -> None:
     """A filter finds each retained message whose topic it matches, and no other, also after some were removed."""
-    retained = RetainedMessages(100, 10_000)
+    retained = RetainedMessages(100, 100_000)
     for topic in topics:
         assert retained.put(Message(topic, b"x"))
     kept = set(topics)
@@ -100,14 +100,24 @@ def test_retained_finds_what_matches(topics: list[str], text: str, data: st.Data
 
 def test_retained_is_bounded() -> None:
     """Neither more messages nor more bytes are kept than the limits say, and a refused one changes nothing."""
-    retained = RetainedMessages(2, 100)
-    assert retained.put(Message("a", b"x" * 40))
-    assert retained.put(Message("b", b"x" * 40))
+    retained = RetainedMessages(2, 10_000)
+    assert retained.put(Message("a", b"x" * 4000))
+    assert retained.put(Message("b", b"x" * 4000))
     assert not retained.put(Message("c", b"x"))
-    assert not retained.put(Message("a", b"x" * 90))
+    assert not retained.put(Message("a", b"x" * 9000))
     assert retained.put(Message("a", b"y"))
     assert retained.remove("b")
-    assert retained.put(Message("c", b"x" * 80))
+    assert retained.put(Message("c", b"x" * 8000))
+
+
+def test_every_level_of_a_retained_topic_weighs() -> None:
+    """A short message takes a node for each level of its topic, so deep topics fill the room sooner."""
+    retained = RetainedMessages(1000, 100_000)
+    assert not retained.put(Message("/".join("x" * 400), b"x"))
+    assert retained.put(Message("/".join("x" * 300), b"x"))
+    assert not retained.put(Message("/".join("y" * 100), b"x"))
+    assert retained.remove("/".join("x" * 300))
+    assert retained.put(Message("/".join("y" * 100), b"x"))
 
 
 @pytest.mark.parametrize("text", ["a/#/b", "a#", "a/b+", "", "a\0b", "+a", "##", "#/"])

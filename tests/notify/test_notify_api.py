@@ -19,10 +19,12 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from notify_helpers import ARNS, FUNCTION, House, house
 
-from fleetward.api import access, operations, topics
+from fleetward.access import keys
+from fleetward.access.authorizer import Authorizer
+from fleetward.access.keyring import KeyRing
+from fleetward.api import operations, topics
 from fleetward.api.call import Rooms
 from fleetward.api.door import make_door
-from fleetward.api.keys import KeyRing
 from fleetward.api.serialise import Response
 from fleetward.store.tables.base import metadata
 
@@ -46,8 +48,12 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     home = house(tmp_path, lambda: time.time_ns() // 1_000_000)
     metadata.create_all(home.database.engine)
     with home.database.transaction(home.clock()) as tx:
-        access.ensure_root_key(tx, ARNS, "AKIATEST", "secret")
-    rooms = Rooms(home.settings, ARNS, home.clock, home.database, KeyRing(home.database), notifier=home.notifier)
+        keys.ensure_root_key(tx, ARNS, "AKIATEST", "secret")
+    rooms = Rooms(
+        *(home.settings, ARNS, home.clock, home.database, KeyRing(home.database)),
+        authorizer=Authorizer(home.database, ARNS),
+        notifier=home.notifier,
+    )
     page = {
         home.notifier.certificate_path: lambda: Response(200, home.notifier.certificate_pem, "application/x-pem-file")
     }

@@ -99,7 +99,7 @@ class TestGroups:
             groups.create(tx, f"group{number}")
             groups.add_thing(tx, f"group{number}", "lamp")
         groups.create(tx, "onemore")
-        with pytest.raises(errors.LimitExceeded):
+        with pytest.raises(errors.InvalidRequest):
             groups.add_thing(tx, "onemore", "lamp")
 
     def test_group_with_children_stays(self, tx):

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from fleetward.alarm import words
-from fleetward.model import AlarmEvent, Explanation
+from fleetward.detect.outcome import Progress
+from fleetward.meter.metrics import metric_of
+from fleetward.model import AlarmEvent, Explanation, Value, ValueKind
 
 BEHAVIOR_KEYS = ("criteria", "name", "metric", "metricDimension", "suppressAlerts", "exportMetric")
 CRITERIA_KEYS = (
@@ -24,6 +26,8 @@ CRITERIA_KEYS = (
     "consecutiveDatapointsToAlarm",
     "comparisonOperator",
 )
+MAX_ELEMENTS = 50
+"""Elements of a list that an alert shows."""
 MESSAGE_IDS = uuid.UUID("6a2f2c3e-5b1f-4f0a-9c4e-0d9b6f3a7e51")
 """The namespace of alert message ids; changing it makes a replay after an upgrade send alerts twice."""
 
@@ -51,8 +55,15 @@ def message_id(event: AlarmEvent) -> str:
 
 
 def metric_value(event: AlarmEvent) -> dict[str, Any] | None:
-    """The event's value as the API's MetricValue; an invalidation has none."""
-    return None if event.value is None else {"count": event.value}
+    """The event's value as the API's MetricValue, its first elements of a long list; an invalidation has none."""
+    if event.value is None:
+        return None
+    return _typed(metric_of(event.behavior.metric, event.behavior.value).value, event.value)
+
+
+def progress_value(progress: Progress) -> dict[str, Any]:
+    """The same of a further violating datapoint."""
+    return _typed(progress.kind, progress.value)
 
 
 def explanation(why: Explanation | None) -> dict[str, Any] | None:
@@ -62,9 +73,10 @@ def explanation(why: Explanation | None) -> dict[str, Any] | None:
     document: dict[str, Any] = {
         "summary": words.why(why),
         "metric": why.metric,
-        "value": why.value,
+        "dimension": why.dimension or None,
+        "value": _shown(why.value),
         "operator": str(why.operator),
-        "threshold": _whole(why.threshold),
+        "threshold": _shown(why.threshold),
         "unit": why.unit,
         "statistic": why.statistic,
         "rank": why.rank,
@@ -90,6 +102,16 @@ def _ordered(behavior: Mapping[str, Any]) -> dict[str, Any]:
 
 def _pick(members: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
     return {key: members[key] for key in keys if members.get(key) is not None}
+
+
+def _typed(kind: ValueKind, value: Value) -> dict[str, Any]:
+    return {kind.value: _shown(value)}
+
+
+def _shown(value: Value) -> float | list[Any]:
+    if isinstance(value, tuple):
+        return [words.plain(element) if isinstance(element, str) else element for element in value[:MAX_ELEMENTS]]
+    return _whole(value)
 
 
 def _whole(number: float) -> float:

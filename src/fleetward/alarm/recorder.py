@@ -7,6 +7,7 @@ Work goes in chunks: one look-up and a few bulk statements for each, however man
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import sqlalchemy as sa
@@ -23,14 +24,27 @@ from fleetward.store.tables.detect import violation_events, violations
 CHUNK = 1_000
 
 Row: TypeAlias = dict[str, Any]
+Target: TypeAlias = Mapping[str, str]
+"""An AlertTarget as the API has it."""
 T = TypeVar("T")
 
 
 class Publish(Protocol):
-    """Hands an alert to its topic within the transaction; raises a Refusal when the topic cannot take it."""
+    """Hands an alert to its topic within the transaction, as the target's role.
+
+    Raises a Refusal when the role may not publish there or the topic cannot take it.
+    """
 
     def __call__(
-        self, tx: Transaction, topic_arn: str, message: str, *, message_id: str, email_subject: str, email_text: str
+        self,
+        tx: Transaction,
+        topic_arn: str,
+        message: str,
+        *,
+        role_arn: str,
+        message_id: str,
+        email_subject: str,
+        email_text: str,
     ) -> object: ...
 
 
@@ -67,15 +81,15 @@ class ProfileBooks:
             self._forms[behavior] = self._stored_form(behavior) or profiles.render(behavior)
         return self._forms[behavior]
 
-    def topics(self, profile: str, otherwise: Sequence[str] = ()) -> Sequence[str]:
+    def targets(self, profile: str, otherwise: Sequence[Target] = ()) -> Sequence[Target]:
         """Where the profile's alerts go now; `otherwise` when there is no such profile any more."""
         document = self.document(profile)
-        return otherwise if document is None else profile_store.alert_topics(document)
+        return otherwise if document is None else profile_store.alert_targets(document)
 
     def _stored_form(self, behavior: Behavior) -> Mapping[str, Any] | None:
-        margin = getattr(behavior.criterion, "margin_percent", 0.0)
+        margin, bare = getattr(behavior.criterion, "margin_percent", 0.0), replace(behavior, filters=())
         for form in (self.document(behavior.profile) or {}).get("behaviors", ()):
-            if form["name"] == behavior.name and profiles.parse(behavior.profile, [form], margin) == (behavior,):
+            if form["name"] == behavior.name and profiles.parse(behavior.profile, [form], margin) == (bare,):
                 return dict(form)
         return None
 
@@ -126,7 +140,7 @@ def _opened(event: AlarmEvent, books: ProfileBooks) -> Row:
         "behavior_name": behavior.name,
         "criteria_type": profiles.criteria_type(form),
         "suppressed": behavior.suppress_alerts,
-        "alert_topics": list(books.topics(behavior.profile)),
+        "alert_topics": list(books.targets(behavior.profile)),
         "state": State.IN_ALARM,
         "started_at": event.time,
         "last_at": event.time,
@@ -159,12 +173,14 @@ def _tell(tx: Transaction, event: AlarmEvent, row: Row, books: ProfileBooks, pub
     if event.behavior.suppress_alerts or event.reason == Ended.RELEASED:
         return None
     refusals = []
-    for topic in books.topics(event.behavior.profile, otherwise=row["alert_topics"]):
+    for target in books.targets(event.behavior.profile, otherwise=row["alert_topics"]):
+        topic = target["alertTargetArn"]
         try:
             publish(
                 tx,
                 topic,
                 message.alert(event, row["behavior"], row["verification_state"]),
+                role_arn=target["roleArn"],
                 message_id=message.message_id(event),
                 email_subject=words.email_subject(event),
                 email_text=words.email_text(event),
@@ -192,7 +208,8 @@ def _move_on(tx: Transaction, steps: Sequence[Progress]) -> None:
     statement = violations.update().where(violations.c.id == sa.bindparam("key"), open_before)
     statement = statement.values(last_at=sa.bindparam("time"), last_value=sa.bindparam("last"))
     tx.execute(
-        statement, [{"key": step.violation_id, "time": step.time, "last": {"count": step.value}} for step in steps]
+        statement,
+        [{"key": step.violation_id, "time": step.time, "last": message.progress_value(step)} for step in steps],
     )
 
 

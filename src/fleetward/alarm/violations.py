@@ -46,6 +46,10 @@ def open_violations(look: Reader) -> Sequence[RowMapping]:
     return look.all(active(Filter()).order_by(violations.c.number))
 
 
+def count_open(look: Reader) -> int:
+    return int(look.scalar(sa.select(sa.func.count()).where(violations.c.state == State.IN_ALARM)))
+
+
 def active(kept: Filter) -> sa.Select[Any]:
     """The open violations that a filter keeps; `violations.c.number` counts up in the order of recording."""
     return sa.select(violations).where(violations.c.state == State.IN_ALARM, *kept.conditions())

@@ -7,11 +7,22 @@ and cut short, so that no device can write an alert's text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
-from fleetward.meter.metrics import METRICS, Kind
-from fleetward.model import AlarmEvent, AlarmKind, Behavior, Explanation, Millis, Operator, StaticCriterion
+from fleetward.meter.metrics import METRICS, Duration, Kind, metric_of
+from fleetward.model import (
+    AlarmEvent,
+    AlarmKind,
+    Behavior,
+    Criterion,
+    Explanation,
+    Millis,
+    NumericCriterion,
+    Operator,
+    SetCriterion,
+    StaticCriterion,
+)
 
 COMPLEMENT: Mapping[Operator, Operator] = {
     Operator.LESS_THAN: Operator.GREATER_THAN_EQUALS,
@@ -19,6 +30,12 @@ COMPLEMENT: Mapping[Operator, Operator] = {
     Operator.GREATER_THAN: Operator.LESS_THAN_EQUALS,
     Operator.GREATER_THAN_EQUALS: Operator.LESS_THAN,
 }
+
+SET_PHRASES: Mapping[bool, tuple[str, str]] = {
+    True: ("has an element outside {elements}", "only in {elements}"),
+    False: ("has an element among {elements}", "never among {elements}"),
+}
+"""By whether the elements ought to be in the set: when it alarms, and what is normal."""
 
 PHRASES: Mapping[Operator, str] = {
     Operator.LESS_THAN: "less than",
@@ -39,6 +56,9 @@ SUBJECTS: Mapping[AlarmKind, str] = {
     AlarmKind.INVALIDATED: "Ended: alarm of {thing} on {behavior}",
 }
 
+SINGULARS = {"addresses": "address"}
+LISTED = 5
+"""Elements of a list that a sentence names."""
 SPANS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 SUBJECT_LENGTH = 99
 """SNS allows subjects of fewer than 100 characters."""
@@ -59,7 +79,16 @@ def quantity(value: float, unit: str) -> str:
     number = f"{value:,.2f}".rstrip("0").rstrip(".")
     if unit == "bytes":
         return f"{number} B"
-    return f"{number} {unit[:-1] if value == 1 and unit.endswith('s') else unit}"
+    if value == 1:
+        unit = SINGULARS.get(unit, unit.removesuffix("s"))
+    return f"{number} {unit}" if unit else number
+
+
+def listed(elements: Iterable[str | float]) -> str:
+    """Elements side by side, the first few of many."""
+    all_of_them = [element if isinstance(element, str) else f"{element:g}" for element in elements]
+    shown = ", ".join(plain(element, 64) for element in all_of_them[:LISTED])
+    return shown if len(all_of_them) <= LISTED else f"{shown} and {len(all_of_them) - LISTED} more"
 
 
 def span(seconds: int) -> str:
@@ -79,32 +108,51 @@ def moment(time: Millis) -> str:
 
 def alarm_condition(behavior: Behavior) -> str:
     """When this behaviour alarms: the form's words on the console (`Alarm when Message size is greater than p50…`)."""
-    when = f"Alarm when {_measured(behavior)} is {_compared(behavior, COMPLEMENT[behavior.criterion.operator])}"
-    return f"{when}{_margin(behavior)}{_in_a_row(behavior)}"
+    criterion = behavior.criterion
+    if isinstance(criterion, SetCriterion):
+        found = SET_PHRASES[criterion.operator.wants_members][0].format(elements=listed(criterion.elements))
+        return f"Alarm when {_measured(behavior)} {found}{_in_a_row(behavior)}"
+    when = f"Alarm when {_measured(behavior)} is {_compared(behavior, criterion, COMPLEMENT[criterion.operator])}"
+    return f"{when}{_margin(criterion)}{_in_a_row(behavior)}"
 
 
 def expected_behavior(behavior: Behavior) -> str:
     """What this behaviour calls normal: the criterion as the API has it."""
-    normal = f"Normal is {_measured(behavior)} {_compared(behavior, behavior.criterion.operator)}"
-    return f"{normal} (API: {behavior.criterion.operator} {_wire_threshold(behavior)})"
+    criterion = behavior.criterion
+    if isinstance(criterion, SetCriterion):
+        compared = SET_PHRASES[criterion.operator.wants_members][1].format(elements=listed(criterion.elements))
+    else:
+        compared = _compared(behavior, criterion, criterion.operator)
+    return f"Normal is {_measured(behavior)} {compared} (API: {criterion.operator} {_wire_threshold(criterion)})"
 
 
 def _measured(behavior: Behavior) -> str:
-    metric = METRICS[behavior.metric]
+    metric = metric_of(behavior.metric, behavior.value)
+    label = plain(metric.label) + _topics_of(behavior)
     if metric.kind is Kind.SIZE and isinstance(behavior.criterion, StaticCriterion):
-        return f"{metric.label} of a single message"
-    return f"{metric.label} over {span(behavior.duration_seconds)}"
+        return f"{label} of a single message"
+    if metric.duration is Duration.FORBIDDEN:
+        return label
+    return f"{label} over {span(behavior.duration_seconds)}" if behavior.duration_seconds else f"{label} in a report"
 
 
-def _compared(behavior: Behavior, operator: Operator) -> str:
-    criterion = behavior.criterion
+def _topics_of(behavior: Behavior) -> str:
+    operator, _, name = behavior.dimension.partition(":")
+    return f" {'outside' if operator == 'NOT_IN' else 'on'} {name}" if name else ""
+
+
+def _compared(behavior: Behavior, criterion: NumericCriterion, operator: Operator) -> str:
     if isinstance(criterion, StaticCriterion):
-        return f"{PHRASES[operator]} {quantity(criterion.bound, METRICS[behavior.metric].unit)}"
-    return f"{PHRASES[operator]} {criterion.label} of all other devices"
+        unit = metric_of(behavior.metric, behavior.value).unit
+        return f"{PHRASES[operator]} {quantity(criterion.bound, unit)}"
+    return f"{PHRASES[operator]} {_statistic(criterion.label)} of all other devices"
 
 
-def _margin(behavior: Behavior) -> str:
-    criterion = behavior.criterion
+def _statistic(label: str) -> str:
+    return "the average" if label == "Average" else label
+
+
+def _margin(criterion: NumericCriterion) -> str:
     if isinstance(criterion, StaticCriterion) or not criterion.margin_percent:
         return ""
     return f" by more than {criterion.margin_percent:g} %"
@@ -116,8 +164,9 @@ def _in_a_row(behavior: Behavior) -> str:
     return f", {behavior.datapoints_to_alarm} times in a row"
 
 
-def _wire_threshold(behavior: Behavior) -> str:
-    criterion = behavior.criterion
+def _wire_threshold(criterion: Criterion) -> str:
+    if isinstance(criterion, SetCriterion):
+        return listed(criterion.elements)
     return str(criterion.bound) if isinstance(criterion, StaticCriterion) else criterion.label
 
 
@@ -126,6 +175,8 @@ def _wire_threshold(behavior: Behavior) -> str:
 
 def why(explanation: Explanation) -> str:
     """The verdict in one line: `30,210 B against the p50 of 1 other device = 260 B, margin 10 %`."""
+    if isinstance(explanation.value, tuple) or isinstance(explanation.threshold, tuple):
+        return _why_of_elements(explanation)
     value = quantity(explanation.value, explanation.unit)
     threshold = quantity(explanation.threshold, explanation.unit)
     if explanation.statistic is None:
@@ -134,7 +185,17 @@ def why(explanation: Explanation) -> str:
         return f"{value}{single} against the bound of {threshold}"
     others = quantity(explanation.population or 0, "other devices")
     margin = f", margin {explanation.margin_percent:g} %" if explanation.margin_percent else ""
-    return f"{value} against the {explanation.statistic} of {others} = {threshold}{margin}"
+    statistic = explanation.statistic if explanation.statistic != "Average" else "average"
+    return f"{value} against the {statistic} of {others} = {threshold}{margin}"
+
+
+def _why_of_elements(explanation: Explanation) -> str:
+    """`203.0.113.9 is not in 10.0.0.0/8`; of a datapoint that conforms, all of its elements."""
+    value, allowed = explanation.value, explanation.threshold
+    elements = value if isinstance(value, tuple) else (value,)
+    if not elements:
+        return "an empty list against any set"
+    return f"{listed(elements)} against {explanation.operator} {listed(allowed if isinstance(allowed, tuple) else ())}"
 
 
 def standing(isolated: bool) -> str:

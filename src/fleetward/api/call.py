@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fleetward.model import Millis
+from fleetward.registry.connectivity import Connectivity
 from fleetward.store.trail import Actor
 
 if TYPE_CHECKING:
     from botocore.model import OperationModel
 
-    from fleetward.api.keys import KeyRing
+    from fleetward.access.authorizer import Authorizer
+    from fleetward.access.keyring import KeyRing
+    from fleetward.access.keys import AccessKey
     from fleetward.arn import Arns
     from fleetward.functions.service import Functions
     from fleetward.gateway.doors import Clock
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from fleetward.registry.authority import Authority
     from fleetward.registry.view import FleetView
     from fleetward.settings import Settings
+    from fleetward.shadows.service import Shadows
     from fleetward.store.database import Database, Reader, Transaction
     from fleetward.store.history import History
 
@@ -35,6 +39,7 @@ class Caller:
     principal_arn: str | None
     account: str
     key_id: str | None = None
+    key: AccessKey | None = None
 
     @property
     def anonymous(self) -> bool:
@@ -56,6 +61,9 @@ class Rooms:
     history: History = _ABSENT
     notifier: Notifier = _ABSENT
     functions: Functions = _ABSENT
+    authorizer: Authorizer = _ABSENT
+    connectivity: Connectivity = field(default_factory=Connectivity)
+    shadows: Shadows = _ABSENT
 
 
 @dataclass(slots=True)
@@ -73,6 +81,7 @@ class Call:
     now: Millis
     request_id: str
     peer: str = ""
+    secure: bool = False
     breaches: tuple[str, ...] = ()
 
     @property

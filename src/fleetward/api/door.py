@@ -12,6 +12,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from functools import cache
 from typing import Any
 
 import structlog
@@ -19,6 +20,7 @@ from botocore.model import OperationModel
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 
 from fleetward import errors
+from fleetward.access.authorizer import Origin
 from fleetward.api import faults, models, operations, signature
 from fleetward.api.call import Call, Caller, Rooms
 from fleetward.api.intake import ClientGone, Intake
@@ -38,6 +40,9 @@ Page = Callable[[], Response]
 UNSIGNED_ACTIONS = {"ConfirmSubscription": "sns", "Unsubscribe": "sns"}
 """Actions that may be asked for without a signature, by GET: the links in SNS's messages."""
 
+DECIDED_BY_RESOURCE = frozenset({("sts", "AssumeRole")})
+"""Operations that ask the authorizer themselves, together with the policy of the resource they are about."""
+
 BIG_BODY = 1024 * 1024
 """Bytes from which hashing and parsing a body is left to a thread."""
 
@@ -45,6 +50,8 @@ log = structlog.get_logger()
 
 REQUESTS = Counter("fleetward_api_requests", "Requests answered by the AWS door.", ("service", "operation", "status"))
 SECONDS = Histogram("fleetward_api_seconds", "Seconds the AWS door took to answer.", ("service",))
+_requests, _seconds = cache(REQUESTS.labels), cache(SECONDS.labels)
+"""Finding a metric by its labels costs more than counting; there are as many as operations and statuses."""
 
 
 def make_door(rooms: Rooms, pages: Mapping[str, Page] | None = None) -> ASGIApp:
@@ -61,16 +68,17 @@ def metrics() -> Response:
 
 
 def authorise(call: Call) -> None:
-    """The one place that decides whether a caller may do what it asks for.
+    """Has the caller's policies decide whether it may do what it asks for (access/authorizer.py).
 
-    Today whoever holds a valid key may: the root user and sessions of roles, which only the root user can make.
-    Evaluating the roles' policies against the operation and its resources belongs here. A caller without a key gets
-    only as far as UNSIGNED_ACTIONS let it.
-
-    Raises errors.AccessDenied.
+    A caller without a key gets only as far as UNSIGNED_ACTIONS let it. Raises errors.AccessDenied.
     """
-    if call.caller.anonymous and call.operation.name not in UNSIGNED_ACTIONS:
-        raise errors.AccessDenied(f"Nobody may call {call.operation.name} without a signature.")
+    key, name = call.caller.key, call.operation.name
+    if key is not None:
+        if (call.service, name) not in DECIDED_BY_RESOURCE:
+            request = Origin(call.now, call.peer, call.secure)
+            call.rooms.authorizer.authorise(key, call.service, name, call.params, request)
+    elif UNSIGNED_ACTIONS.get(name) != call.service:
+        raise errors.AccessDenied(f"Nobody may call {name} without a signature.")
 
 
 class Door:
@@ -122,8 +130,8 @@ class Door:
             ours = errors.Refusal(f"Something went wrong here; the server's log tells it under {request_id}.")
             response = faults.render(ours, service, request, request_id)
         name = service.name if service else ""
-        REQUESTS.labels(name, operation, response.status).inc()
-        SECONDS.labels(name).observe(time.perf_counter() - started)
+        _requests(name, operation, response.status).inc()
+        _seconds(name).observe(time.perf_counter() - started)
         return response
 
     async def _admit(
@@ -139,13 +147,15 @@ class Door:
             now = rooms.clock()
             signature.check(claim, rooms.arns.region, now)
             key = rooms.keys.holder_of(claim.key_id, claim.token, now)
-            caller, secret = Caller(key.principal_arn, rooms.arns.account, key.id), key.secret
+            caller, secret = Caller(key.principal_arn, rooms.arns.account, key.id, key), key.secret
             request.body = await self._intake.read(receive, request, service.name)
         if len(request.body) < BIG_BODY:
             operation, params, broken = _understand(service, claim, secret, request)
         else:
             operation, params, broken = await asyncio.to_thread(_understand, service, claim, secret, request)
-        return Call(rooms, operation, params, caller, rooms.clock(), request_id, request.peer, broken)
+        if caller.key is not None:
+            rooms.keys.note_use(caller.key, service.name, rooms.clock())
+        return Call(rooms, operation, params, caller, rooms.clock(), request_id, request.peer, request.secure, broken)
 
 
 Understood = tuple[OperationModel, dict[str, Any], tuple[str, ...]]

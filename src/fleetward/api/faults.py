@@ -17,11 +17,16 @@ from fleetward.errors import Refusal
 
 OWN_WORDS: dict[str, dict[str, str]] = {
     "iot": {"SerializationException": "InvalidRequestException", "ValidationException": "InvalidRequestException"},
-    "iot-data": {"SerializationException": "InvalidRequestException", "ValidationException": "InvalidRequestException"},
+    "iot-data": {
+        "SerializationException": "InvalidRequestException",
+        "ValidationException": "InvalidRequestException",
+        "AccessDeniedException": "ForbiddenException",
+    },
     "lambda": {"SerializationException": "InvalidRequestContentException"},
     "logs": {"ValidationException": "InvalidParameterException"},
+    "sns": {"AccessDeniedException": "AuthorizationErrorException"},
 }
-"""What a service calls a request that it cannot read or that breaks its model."""
+"""What a service calls a request that it cannot read, that breaks its model, or that the caller may not make."""
 
 QUERY_CODES = {
     "InvalidSignatureException": "SignatureDoesNotMatch",

@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fleetward import errors
-from fleetward.api import roles
+from fleetward.access.service_roles import check_function_role
 from fleetward.api.call import Call
 from fleetward.api.paging import page_of
+from fleetward.api.unsupported import refuse_unsupported
 from fleetward.functions import catalog, code, names, permissions
 from fleetward.functions.records import Function
 from fleetward.functions.worker import log_group
@@ -36,7 +37,7 @@ _ARCHITECTURES = {"aarch64": "arm64", "arm64": "arm64"}
 
 
 async def create_function(call: Call) -> dict[str, Any]:
-    roles.refuse_unsupported(call, *_UNSUPPORTED)
+    refuse_unsupported(call, *_UNSUPPORTED)
     params = call.params
     name = names.resolve(call.rooms.arns, params["FunctionName"])
     archive = await _archive(params["Code"])
@@ -59,7 +60,7 @@ async def create_function(call: Call) -> dict[str, Any]:
 
 
 async def update_function_code(call: Call) -> dict[str, Any]:
-    roles.refuse_unsupported(call, "Publish")
+    refuse_unsupported(call, "Publish")
     name = _name(call)
     archive = await _archive(call.params)
     if call.params.get("DryRun"):
@@ -70,7 +71,7 @@ async def update_function_code(call: Call) -> dict[str, Any]:
 
 
 def update_function_configuration(call: Call) -> dict[str, Any]:
-    roles.refuse_unsupported(call, *_UNSUPPORTED)
+    refuse_unsupported(call, *_UNSUPPORTED)
     params = call.params
     options = _options(params) | {key.lower(): params.get(key) for key in ("Runtime", "Handler", "Role")}
     with call.transaction() as tx:
@@ -95,8 +96,7 @@ async def _archive(source: dict[str, Any]) -> bytes:
 
 
 def _check_role(call: Call, look: Reader, role_arn: str) -> None:
-    if roles.id_of(look, call.rooms.arns, role_arn) is None:
-        raise errors.InvalidParameterValue("The role defined for the function cannot be assumed by Lambda.")
+    check_function_role(call.rooms.authorizer, look, role_arn, call.now)
 
 
 def _options(params: dict[str, Any]) -> dict[str, Any]:
@@ -215,7 +215,7 @@ def _client_context(call: Call) -> str:
 
 
 def add_permission(call: Call) -> dict[str, Any]:
-    roles.refuse_unsupported(call, "FunctionUrlAuthType", "EventSourceToken", "PrincipalOrgID", "InvokedViaFunctionUrl")
+    refuse_unsupported(call, "FunctionUrlAuthType", "EventSourceToken", "PrincipalOrgID", "InvokedViaFunctionUrl")
     params = call.params
     with call.transaction() as tx:
         _check_revision(call, tx)

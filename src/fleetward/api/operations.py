@@ -12,20 +12,35 @@ from typing import Any
 from botocore import xform_name
 
 from fleetward.api import (
+    access_keys,
+    account_settings,
+    authorization,
+    ca_certificates,
     certificates,
+    custom_metrics,
+    dimensions,
     endpoints,
     fleetward,
     functions,
+    hindsight,
     identity,
     logs,
+    managed_policies,
     messages,
+    mitigation,
     policies,
+    policy_attachments,
     roles,
     schedules,
     security_profiles,
+    shadows,
+    tagging,
     thing_groups,
+    thing_principals,
+    thing_types,
     things,
     topics,
+    users,
     violations,
 )
 from fleetward.api.call import Call
@@ -34,15 +49,33 @@ Result = Mapping[str, Any] | None
 Operation = Callable[[Call], Result | Awaitable[Result]]
 
 REGISTRY: dict[str, tuple[ModuleType, ...]] = {
-    "iot": (things, thing_groups, certificates, policies, security_profiles, violations, endpoints),
-    "iot-data": (messages,),
+    "iot": (
+        things,
+        thing_types,
+        thing_groups,
+        thing_principals,
+        certificates,
+        ca_certificates,
+        policies,
+        policy_attachments,
+        authorization,
+        security_profiles,
+        custom_metrics,
+        dimensions,
+        violations,
+        mitigation,
+        endpoints,
+        tagging,
+        account_settings,
+    ),
+    "iot-data": (messages, shadows),
     "sns": (topics,),
     "lambda": (functions,),
     "logs": (logs,),
     "events": (schedules,),
-    "iam": (roles,),
+    "iam": (users, access_keys, roles, managed_policies),
     "sts": (identity,),
-    "fleetward": (fleetward,),
+    "fleetward": (fleetward, hindsight),
 }
 
 LENIENT = frozenset({("iot", "ValidateSecurityProfileBehaviors")})

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -57,8 +57,19 @@ def page_after(
 
     `position` gives an item's place in the order: a string, an integer, or a tuple of them.
     """
+    return _cut(call, fetch(size_of(call) + 1, _place(call)), position)
+
+
+async def page_awaited(
+    call: Call, fetch: Callable[[int, Any], Awaitable[Sequence[T]]], position: Callable[[T], Any]
+) -> tuple[Sequence[T], str | None]:
+    """`page_after` for a list that somebody else has to be asked for."""
+    return _cut(call, await fetch(size_of(call) + 1, _place(call)), position)
+
+
+def _cut(call: Call, items: Sequence[T], position: Callable[[T], Any]) -> tuple[Sequence[T], str | None]:
+    """The page, and the next page's token if there is one more item."""
     size = size_of(call)
-    items = fetch(size + 1, _place(call))
     if len(items) <= size:
         return items, None
     return items[:size], _token(call, position(items[size - 1]))
@@ -78,23 +89,23 @@ def size_of(call: Call) -> int:
 
 def _place(call: Call) -> Any:
     """Where the page before ended, or None on the first page."""
-    token = next((call.params[name] for name in TOKEN_NAMES if name in call.params), None)
-    if token is None:
+    name = next((name for name in TOKEN_NAMES if name in call.params), None)
+    if name is None:
         return None
     try:
-        raw = base64.b64decode(token, altchars=b"-_", validate=True)
+        raw = base64.b64decode(call.params[name], validate=True)
     except ValueError:
         raw = b""
     checksum, text = raw[:CHECKSUM_BYTES], raw[CHECKSUM_BYTES:]
     if checksum != _checksum(call, text):
-        raise errors.Validation("The token for the next page is not one that this operation gave out.")
+        raise errors.Validation(f"Invalid {name}: it is not one that {call.operation.name} gave out.")
     place = json.loads(text)
     return tuple(place) if isinstance(place, list) else place
 
 
 def _token(call: Call, place: Any) -> str:
     text = json.dumps(place).encode()
-    return base64.urlsafe_b64encode(_checksum(call, text) + text).decode()
+    return base64.b64encode(_checksum(call, text) + text).decode()
 
 
 def _checksum(call: Call, text: bytes) -> bytes:

@@ -143,7 +143,7 @@ def _query(shape: Any, request: Request, _labels: Mapping[str, str]) -> Params:
     tree: Fields = {}
     for name, value in request.form.items():
         pieces = name.split(".")
-        if len(pieces) > DEEPEST_FIELD:  # no model goes there, so it is an unknown member
+        if len(pieces) > DEEPEST_FIELD or not all(pieces):  # no model goes there, so it is an unknown member
             continue
         node = tree
         for piece in pieces:

@@ -1,4 +1,4 @@
-"""iot: policies, their versions and attachments, and what they amount to."""
+"""iot: policies and their versions."""
 
 from __future__ import annotations
 
@@ -6,18 +6,24 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from fleetward import errors
 from fleetward.api.call import Call
-from fleetward.api.paging import page, page_of
+from fleetward.api.paging import page
 from fleetward.api.times import datetime_of
-from fleetward.registry import groups
 from fleetward.registry import policies as rules
+from fleetward.registry import tags
 from fleetward.store.tables.registry import policies
+
+LONGEST_NUMBER = 9
+"""Digits of a version's number."""
 
 
 def create_policy(call: Call) -> dict[str, Any]:
     name, document = call.params["policyName"], call.params["policyDocument"]
+    added = tags.given(call.params)
     with call.transaction() as tx:
         rules.create(tx, name, document)
+        tags.put(tx, call.rooms.arns.iot("policy", name), added)
     return {**_reference(call, name), "policyDocument": document, "policyVersionId": "1"}
 
 
@@ -38,6 +44,7 @@ def get_policy(call: Call) -> dict[str, Any]:
 def delete_policy(call: Call) -> dict[str, Any]:
     with call.transaction() as tx:
         rules.delete(tx, call.params["policyName"])
+        tags.forget(tx, call.rooms.arns.iot("policy", call.params["policyName"]))
     return {}
 
 
@@ -65,7 +72,7 @@ def create_policy_version(call: Call) -> dict[str, Any]:
 def get_policy_version(call: Call) -> dict[str, Any]:
     with call.read() as look:
         row = rules.get(look, call.params["policyName"])
-        version = rules.version(look, row["name"], int(call.params["policyVersionId"]))
+        version = rules.version(look, row["name"], _number(call))
     return {
         **_reference(call, row["name"]),
         "policyDocument": version["document"],
@@ -95,49 +102,23 @@ def list_policy_versions(call: Call) -> dict[str, Any]:
 
 def delete_policy_version(call: Call) -> dict[str, Any]:
     with call.transaction() as tx:
-        rules.delete_version(tx, call.params["policyName"], int(call.params["policyVersionId"]))
+        rules.delete_version(tx, call.params["policyName"], _number(call))
     return {}
 
 
 def set_default_policy_version(call: Call) -> dict[str, Any]:
     with call.transaction() as tx:
-        rules.set_default(tx, call.params["policyName"], int(call.params["policyVersionId"]))
+        rules.set_default(tx, call.params["policyName"], _number(call))
     return {}
-
-
-def attach_policy(call: Call) -> dict[str, Any]:
-    with call.transaction() as tx:
-        rules.attach(tx, call.params["policyName"], call.params["target"])
-    return {}
-
-
-def detach_policy(call: Call) -> dict[str, Any]:
-    with call.transaction() as tx:
-        rules.detach(tx, call.params["policyName"], call.params["target"])
-    return {}
-
-
-def list_attached_policies(call: Call) -> dict[str, Any]:
-    with call.read() as look:
-        kind, target = rules.find_target(look, call.params["target"])
-        owners = [target]
-        if kind == "thinggroup" and call.params.get("recursive", False):
-            owners = groups.ancestors(look, target)
-        names = dict.fromkeys(name for owner in owners for name in rules.attached(look, kind, owner))
-        shown, token = page_of(call, sorted(names))
-    return {"policies": [_reference(call, name) for name in shown], "nextMarker": token}
-
-
-def list_targets_for_policy(call: Call) -> dict[str, Any]:
-    with call.read() as look:
-        rules.get(look, call.params["policyName"])
-        targets = [
-            call.rooms.arns.iot(row["target_kind"], row["target"])
-            for row in rules.targets(look, call.params["policyName"])
-        ]
-    shown, token = page_of(call, targets)
-    return {"targets": list(shown), "nextMarker": token}
 
 
 def _reference(call: Call, name: str) -> dict[str, str]:
     return {"policyName": name, "policyArn": call.rooms.arns.iot("policy", name)}
+
+
+def _number(call: Call) -> int:
+    """The number in a version's id; one that no version can have is not found."""
+    text = call.params["policyVersionId"].lstrip("0")
+    if not text or len(text) > LONGEST_NUMBER:
+        raise errors.ResourceNotFound(f"Policy {call.params['policyName']} has no such version")
+    return int(text)

@@ -19,7 +19,14 @@ class Request:
     """One HTTP request. `path` is still %-encoded, with `//` and dot segments resolved: what a signature covers."""
 
     def __init__(
-        self, method: str, path: str, query: str, headers: dict[str, str], body: bytes = b"", peer: str = ""
+        self,
+        method: str,
+        path: str,
+        query: str,
+        headers: dict[str, str],
+        body: bytes = b"",
+        peer: str = "",
+        secure: bool = False,
     ) -> None:
         self.method = method
         self.path = normalise(path)
@@ -27,6 +34,7 @@ class Request:
         self.headers = headers
         self.body = body
         self.peer = peer
+        self.secure = secure
 
     @cached_property
     def query_pairs(self) -> list[tuple[str, str]]:
@@ -61,6 +69,7 @@ def from_scope(scope: Any) -> Request:
         scope["query_string"].decode("latin-1"),
         joined(scope["headers"]),
         peer=client[0] if client else "",
+        secure=scope.get("scheme") == "https",
     )
 
 

@@ -11,6 +11,7 @@ from fleetward.api.call import Call
 from fleetward.api.paging import page_of
 from fleetward.api.times import datetime_of
 from fleetward.detect import profile_members, profile_store, profiles, targets
+from fleetward.detect.catalog import catalog
 from fleetward.detect.inputs import Target
 
 
@@ -61,7 +62,8 @@ def validate_security_profile_behaviors(call: Call) -> dict[str, Any]:
     """Tells everything that is wrong, breaches of the service model's constraints included, as a 200."""
     if "behaviors" not in call.params:
         raise errors.InvalidRequest(call.breaches[0])
-    complaints = profiles.validate(call.params["behaviors"]) or call.breaches
+    with call.read() as look:
+        complaints = profiles.validate(call.params["behaviors"], catalog(look)) or call.breaches
     return {"valid": not complaints, "validationErrors": [{"errorMessage": complaint} for complaint in complaints]}
 
 

@@ -91,8 +91,11 @@ def _rpc_json(operation: OperationModel, result: Mapping[str, Any], request_id: 
     return Response(200, body, content_type, {"x-amzn-requestid": request_id})
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
+
 def dumps(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def _json(shape: Shape, value: Any) -> Any:

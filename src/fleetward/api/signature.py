@@ -229,6 +229,7 @@ def _from_http_date(text: str) -> str:
         return ""
 
 
+@lru_cache(maxsize=256)
 def _moment(timestamp: str) -> Millis:
     match = _TIMESTAMP.fullmatch(timestamp)
     try:

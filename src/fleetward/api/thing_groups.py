@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import sqlalchemy as sa
-
-from fleetward import arn, errors
+from fleetward import errors
+from fleetward.api import names
 from fleetward.api.call import Call
-from fleetward.api.paging import page, page_of
+from fleetward.api.paging import page_after, page_of
 from fleetward.api.times import datetime_of
 from fleetward.detect import profile_store
 from fleetward.registry import groups as rules
 from fleetward.registry import tags, things
-from fleetward.store.tables.registry import thing_groups
 
 
 def create_thing_group(call: Call) -> dict[str, Any]:
@@ -27,7 +25,7 @@ def create_thing_group(call: Call) -> dict[str, Any]:
             properties.get("thingGroupDescription", ""),
             properties.get("attributePayload", {}).get("attributes"),
         )
-        tags.put(tx, group_arn, {tag["Key"]: tag.get("Value", "") for tag in call.params.get("tags", [])})
+        tags.put(tx, group_arn, tags.given(call.params))
     return {"thingGroupName": name, "thingGroupArn": group_arn, "thingGroupId": row["id"]}
 
 
@@ -76,20 +74,17 @@ def delete_thing_group(call: Call) -> dict[str, Any]:
 
 
 def list_thing_groups(call: Call) -> dict[str, Any]:
-    statement = sa.select(thing_groups.c.name)
-    if prefix := call.params.get("namePrefixFilter"):
-        statement = statement.where(thing_groups.c.name.startswith(prefix, autoescape=True))
+    parent, prefix = call.params.get("parentGroup"), call.params.get("namePrefixFilter")
+    recursive = call.params.get("recursive", True)
     with call.read() as look:
-        if (parent := call.params.get("parentGroup")) is not None:
+        if parent is not None:
             rules.get(look, parent)
-            below = rules.descendants(look, parent)[1:]
-            if not call.params.get("recursive", True):
-                statement = statement.where(thing_groups.c.parent == parent)
-            statement = statement.where(thing_groups.c.name.in_(below))
-        elif call.params.get("recursive") is False:
-            statement = statement.where(thing_groups.c.parent.is_(None))
-        rows, token = page(call, look, statement, thing_groups.c.name)
-    return {"thingGroups": [_reference(call, row["name"]) for row in rows], "nextToken": token}
+        found, token = page_after(
+            call,
+            lambda limit, after: rules.listed(look, limit, after, prefix, parent, recursive),
+            lambda name: name,
+        )
+    return {"thingGroups": [_reference(call, name) for name in found], "nextToken": token}
 
 
 def add_thing_to_thing_group(call: Call) -> dict[str, Any]:
@@ -105,27 +100,31 @@ def remove_thing_from_thing_group(call: Call) -> dict[str, Any]:
 
 
 def update_thing_groups_for_thing(call: Call) -> dict[str, Any]:
+    if "thingName" not in call.params:
+        raise errors.InvalidRequest("thingName must be given")
+    out_of, into = call.params.get("thingGroupsToRemove", []), call.params.get("thingGroupsToAdd", [])
     with call.transaction() as tx:
-        for group in call.params.get("thingGroupsToRemove", []):
-            rules.remove_thing(tx, group, call.params["thingName"])
-        for group in call.params.get("thingGroupsToAdd", []):
-            rules.add_thing(tx, group, call.params["thingName"])
+        rules.move_thing(tx, call.params["thingName"], out_of, into)
     return {}
 
 
 def list_thing_groups_for_thing(call: Call) -> dict[str, Any]:
     with call.read() as look:
         things.get(look, call.params["thingName"])
-        names, token = page_of(call, rules.groups_of(look, call.params["thingName"]))
-    return {"thingGroups": [_reference(call, name) for name in names], "nextToken": token}
+        found, token = page_of(call, rules.groups_of(look, call.params["thingName"]))
+    return {"thingGroups": [_reference(call, name) for name in found], "nextToken": token}
 
 
 def list_things_in_thing_group(call: Call) -> dict[str, Any]:
+    group, recursive = call.params["thingGroupName"], call.params.get("recursive", False)
     with call.read() as look:
-        rules.get(look, call.params["thingGroupName"])
-        members = rules.members(look, call.params["thingGroupName"], call.params.get("recursive", False))
-        names, token = page_of(call, members)
-    return {"things": list(names), "nextToken": token}
+        rules.get(look, group)
+        found, token = page_after(
+            call,
+            lambda limit, after: rules.page_of_members(look, group, recursive, limit, after),
+            lambda place: place,
+        )
+    return {"things": [thing for _, thing in found], "nextToken": token}
 
 
 def _reference(call: Call, name: str) -> dict[str, str]:
@@ -133,18 +132,8 @@ def _reference(call: Call, name: str) -> dict[str, str]:
 
 
 def _thing(call: Call) -> str:
-    return _named(call, "thing", "thingName", "thingArn")
+    return names.either(call, "thing", "thingName", "thingArn")
 
 
 def _group(call: Call) -> str:
-    return _named(call, "thinggroup", "thingGroupName", "thingGroupArn")
-
-
-def _named(call: Call, kind: str, name_key: str, arn_key: str) -> str:
-    """The name given directly or by ARN; one of the two must be there."""
-    if name := call.params.get(name_key):
-        return str(name)
-    parsed = arn.parse(call.params.get(arn_key, ""))
-    if parsed is None or parsed.service != "iot" or parsed.kind != kind:
-        raise errors.InvalidRequest(f"Either {name_key} or a valid {arn_key} must be given")
-    return parsed.name
+    return names.either(call, "thinggroup", "thingGroupName", "thingGroupArn")

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy.engine import RowMapping
-
+from fleetward import errors
 from fleetward.api.call import Call
-from fleetward.api.paging import page
+from fleetward.api.paging import page_after
+from fleetward.registry import thing_attributes
 from fleetward.registry import things as rules
-from fleetward.store.tables.registry import things
 
 
 def create_thing(call: Call) -> dict[str, Any]:
+    if "billingGroupName" in call.params:
+        raise errors.NotImplementedHere("Fleetward has no billing groups: billingGroupName cannot be given.")
     attributes = call.params.get("attributePayload", {}).get("attributes", {})
     with call.transaction() as tx:
         row = rules.create(tx, call.params["thingName"], attributes, call.params.get("thingTypeName"))
-    return {"thingName": row["name"], "thingArn": call.rooms.arns.iot("thing", row["name"]), "thingId": str(row["id"])}
+    return {
+        "thingName": row["name"],
+        "thingArn": call.rooms.arns.iot("thing", row["name"]),
+        "thingId": rules.identity(row),
+    }
 
 
 def describe_thing(call: Call) -> dict[str, Any]:
     with call.read() as look:
         row = rules.get(look, call.params["thingName"])
-    return {"defaultClientId": row["name"], "thingId": str(row["id"]), **_shown(call, row)}
+    return {"defaultClientId": row["name"], "thingId": rules.identity(row), **_shown(call, row)}
 
 
 def update_thing(call: Call) -> dict[str, Any]:
@@ -35,6 +40,8 @@ def update_thing(call: Call) -> dict[str, Any]:
             payload.get("attributes"),
             payload.get("merge", False),
             call.params.get("expectedVersion"),
+            call.params.get("thingTypeName"),
+            call.params.get("removeThingType", False),
         )
     return {}
 
@@ -46,19 +53,26 @@ def delete_thing(call: Call) -> dict[str, Any]:
 
 
 def list_things(call: Call) -> dict[str, Any]:
-    statement = sa.select(things)
-    if type_name := call.params.get("thingTypeName"):
-        statement = statement.where(things.c.type_name == type_name)
-    if key := call.params.get("attributeName"):
-        wanted = things.c.attributes[key].as_string()
-        value = call.params.get("attributeValue")
-        statement = statement.where(wanted.isnot(None) if value is None else wanted == value)
+    """All things by name, or those with an attribute by its value and then by name."""
+    type_name, attribute = call.params.get("thingTypeName"), call.params.get("attributeName")
+    value, prefix = call.params.get("attributeValue"), call.params.get("usePrefixAttributeValue", False)
+    if attribute is None and value is not None:
+        raise errors.InvalidRequest("attributeValue needs attributeName")
     with call.read() as look:
-        rows, token = page(call, look, statement, things.c.name)
+        if attribute is None:
+            rows, token = page_after(
+                call, lambda limit, after: rules.by_name(look, limit, after, type_name), lambda row: row["name"]
+            )
+        else:
+            rows, token = page_after(
+                call,
+                lambda limit, after: thing_attributes.find(look, attribute, value, limit, after, prefix, type_name),
+                lambda row: (row["found"], row["name"]),
+            )
     return {"things": [_shown(call, row) for row in rows], "nextToken": token}
 
 
-def _shown(call: Call, row: RowMapping) -> dict[str, Any]:
+def _shown(call: Call, row: Mapping[Any, Any]) -> dict[str, Any]:
     return {
         "thingName": row["name"],
         "thingArn": call.rooms.arns.iot("thing", row["name"]),

@@ -13,7 +13,8 @@ from fleetward.api.call import Call
 from fleetward.api.paging import page, page_of
 from fleetward.api.times import datetime_of, millis_of
 from fleetward.detect import behavior_checks, profile_members, profile_store
-from fleetward.model import Millis
+from fleetward.detect.catalog import catalog
+from fleetward.model import Millis, metric_value
 from fleetward.store.tables import detect as tables
 
 
@@ -43,15 +44,20 @@ def list_metric_values(call: Call) -> dict[str, Any]:
     """Values of a metric that a profile uses or retains for the thing; of any other there are none."""
     start, end = _period(call)
     thing, metric = call.params["thingName"], call.params["metricName"]
-    if complaint := behavior_checks.metric_complaint(metric):
-        raise errors.InvalidRequest(complaint)
-    if call.params.get("dimensionName"):
-        raise errors.InvalidRequest("dimensionName is not supported yet")
     with call.read() as look:
+        known = catalog(look)
         covering = profile_store.documents_covering(look, thing)
-    kept = any(metric in profile_members.used_metrics(document) for document in covering)
-    found, token = page_of(call, call.rooms.history.values(thing, metric, start, end) if kept else [])
-    data = [{"timestamp": datetime_of(value.timestamp), "value": {"count": value.total}} for value in found]
+    described = known.metric(metric)
+    if described is None:
+        raise errors.InvalidRequest(behavior_checks.metric_complaint(metric, known) or "")
+    name, operator = call.params.get("dimensionName"), call.params.get("dimensionValueOperator") or "IN"
+    dimension = f"{operator}:{name}" if name else ""
+    kept = any((metric, dimension) in profile_members.used_columns(document) for document in covering)
+    found, token = page_of(call, call.rooms.history.values(thing, metric, start, end, dimension) if kept else [])
+    data = [
+        {"timestamp": datetime_of(value.timestamp), "value": metric_value(described.value, value.shown(metric))}
+        for value in found
+    ]
     return {"metricDatumList": data, "nextToken": token}
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from fleetward.meter.batch import Batch
-from fleetward.model import Behavior, Millis
+from fleetward.meter.batch import Batch, Column
+from fleetward.model import Behavior, Millis, Value, ValueKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +23,18 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class WatchedProfile:
-    """A security profile as the kernel runs it; without targets it watches nobody."""
+    """A security profile as the kernel runs it; without targets it watches nobody.
+
+    `retained` are the (metric, dimension)s kept besides those its behaviours use; `customs` the value kinds of those
+    that are custom metrics. `lost` names the behaviours left out because their custom metric or dimension is gone.
+    """
 
     name: str
     behaviors: tuple[Behavior, ...] = ()
-    retained: frozenset[str] = frozenset()
+    retained: frozenset[Column] = frozenset()
     targets: tuple[Target, ...] = ()
+    customs: Mapping[str, ValueKind] = field(default_factory=dict)
+    lost: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,4 +71,22 @@ class Release:
     name: str
 
 
-Input: TypeAlias = Batch | Configure | Enroll | Withdraw | Release
+ReportValue: TypeAlias = Value
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One accepted report of a device: what its agent measured, or its own metrics.
+
+    `id` is the ThingRecord.id or `unregistered_id(name)`. `values` are keyed by metric: built-in ones by their full
+    names (bytes and packets as what was added since the report before), custom ones as they are called.
+    """
+
+    now: Millis
+    id: int
+    name: str
+    report_id: int
+    values: Mapping[str, ReportValue]
+
+
+Input: TypeAlias = Batch | Configure | Enroll | Withdraw | Release | Report

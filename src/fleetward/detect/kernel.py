@@ -1,9 +1,9 @@
 """The kernel: batches in, violation events out. A pure function of its inputs; time is what the batches say.
 
     ingest      counts a batch into the open windows
-    tick        decides at once what is decided already: static upper bounds that were crossed
+    tick        decides at once what is decided already: static upper bounds that were crossed, elements out of place
     close       judges a window at its end
-    thresholds  what each device is compared with (criteria.py)
+    judge       compares each device with what it is to be compared with (criteria.py)
     step        turns datapoints into streaks, and streaks into violations
 
 A batch belongs to the window it starts in; one that is late (the clock was set back) to the window that is open. Time
@@ -13,6 +13,10 @@ observations can only make a value smaller. So, of a window with a gap:
     lower bounds       are not judged
     upper percentiles  are judged while the gap is at most 5 % of the window
     upper bounds       are always judged; beyond 5 % only a violation counts, for conforming is not proven
+    sets               are judged as upper bounds are
+    timers             are judged while the gap is at most 5 % of the window
+
+A report is counted into the open windows as a batch is; what has no window is judged when the report comes.
 """
 
 from __future__ import annotations
@@ -22,23 +26,29 @@ from typing import Any
 
 import numpy as np
 
+from fleetward.detect.counts import as_tuples
 from fleetward.detect.coverage import Watch
-from fleetward.detect.criteria import judged_value, settling_bound, static_thresholds, thresholds, violates
-from fleetward.detect.explain import TOPIC_METRICS, Verdicts, explanation, violation_id
-from fleetward.detect.inputs import Configure, Enroll, Input, Release, Withdraw
-from fleetward.detect.outcome import Mask, Outcome, Progress, WindowRows
+from fleetward.detect.criteria import judge, judged_value, needs_everything, settles
+from fleetward.detect.explain import TOPIC_METRICS, Moment, Verdicts
+from fleetward.detect.inputs import Configure, Enroll, Input, Release, Report, Withdraw
+from fleetward.detect.outcome import Datum, Mask, Numbers, Outcome, WindowRows
+from fleetward.detect.readings import reading, report_cells
 from fleetward.detect.state import State
 from fleetward.detect.streaks import Streaks
+from fleetward.detect.topics import Contribution
+from fleetward.detect.turned import Continued, Devices, Turned
 from fleetward.detect.windows import Window
 from fleetward.meter.batch import Batch, Cells, Column, Ids
-from fleetward.meter.metrics import METRICS, Kind
-from fleetward.model import AlarmEvent, AlarmKind, Ended, Millis
+from fleetward.meter.metrics import BASIC, NEW_NETWORK, SILENCE, Kind
+from fleetward.model import Ended, Millis
 
 __all__ = ["Kernel", "Outcome"]
 
 TWO_DAYS = 2 * 86_400_000
 GAP_TOLERANCE = 0.05
 TOPIC_COLUMNS = frozenset((metric, "") for metric in TOPIC_METRICS)
+
+Seen = dict[Column, tuple[Ids, Cells]]
 
 
 class Kernel:
@@ -67,7 +77,8 @@ class Kernel:
 
     def open_violations(self) -> set[str]:
         """The ids of the violations that are in alarm."""
-        return {id for _, streaks in self._state.running() for id in streaks.open.values()}
+        state = self._state
+        return {state.violation(streaks, slot) for _, streaks in state.running() for slot in streaks.open}
 
     # --- batches ------------------------------------------------------------------------------------------------------
 
@@ -105,7 +116,7 @@ class Kernel:
         if due:
             state.recycle(until - TWO_DAYS)
 
-    def ingest(self, batch: Batch) -> dict[Column, tuple[Ids, Cells]]:
+    def ingest(self, batch: Batch) -> Seen:
         """Counts a batch; returns its cells with their slots, without those of devices that have none."""
         state, now = self._state, self._state.at(batch.start)
         for id, name in batch.names.items():
@@ -113,11 +124,12 @@ class Kernel:
                 state.place(id, name, now)
         self._ingest_sessions(batch, now)
         seen = {column: self._known(cells) for column, cells in batch.cells.items() if column in state.windows.latest}
-        for column, (slots, cells) in seen.items():
-            state.slots.active[slots] = now
-            for window in state.windows:
-                if column in window.counts:
-                    window.counts[column].add(slots, cells)
+        if (SILENCE, "") in seen:
+            state.slots.heard[seen.pop((SILENCE, ""))[0]] = now
+        if (NEW_NETWORK, "") in seen:
+            slots, cells = seen[NEW_NETWORK, ""]
+            seen[NEW_NETWORK, ""] = slots, state.networks.new_ones(slots, cells, now)
+        self._count(seen, now)
         if batch.topics is not None:
             slots = state.slots.find(batch.topics.device)
             for window in state.windows:
@@ -125,15 +137,23 @@ class Kernel:
                     window.topics.add(slots, batch.topics)
         return seen
 
+    def _count(self, seen: Seen, now: Millis) -> None:
+        for column, (slots, cells) in seen.items():
+            self._state.slots.active[slots] = now
+            for window in self._state.windows:
+                if column in window.counts:
+                    window.counts[column].add(slots, cells)
+
     def _ingest_sessions(self, batch: Batch, now: Millis) -> None:
         slots = self._state.slots
         for ids, change in ((batch.connected, 1), (batch.disconnected, -1)):
             found = slots.find(ids)
             found = found[found >= 0]
             np.add.at(slots.connected, found, change)
-            slots.active[found] = now
+            slots.active[found] = slots.left[found] = now
             for window in self._state.windows:
                 window.present[found] = True
+        slots.heard[slots.find(batch.connected)] = now
         np.maximum(slots.connected, 0, out=slots.connected)
 
     def _known(self, cells: Cells) -> tuple[Ids, Cells]:
@@ -142,105 +162,167 @@ class Kernel:
         if known.all():
             return slots, cells
         columns = (cells.device, cells.count, cells.total, cells.minimum, cells.maximum)
-        return slots[known], Cells(*(column[known] for column in columns))
+        device, count, total, minimum, maximum = (column[known] for column in columns)
+        items = None if cells.items is None else [cells.items[row] for row in np.flatnonzero(known).tolist()]
+        return slots[known], Cells(device, count, total, minimum, maximum, items)
 
     def tick(self, seen: Mapping[Column, tuple[Ids, Cells]], now: Millis, outcome: Outcome) -> None:
-        """Decides the static upper bounds that this batch crossed: that is the datapoint of the open window.
+        """Decides what this batch settled, such as a static upper bound: that is the datapoint of the open window.
 
         In a window that was open already when the watch began, only what came since counts.
         """
         for watch, streaks in self._state.running():
             behavior = streaks.behavior
-            bound = settling_bound(behavior)
-            if bound is None or (behavior.metric, "") not in seen:
+            if not behavior.duration_seconds or behavior.column not in seen or not settles(behavior):
                 continue
-            slots, cells = seen[behavior.metric, ""]
+            slots, cells = seen[behavior.column]
             window = self._state.windows[behavior.duration_seconds]
-            values = cells.maximum
-            if METRICS[behavior.metric].kind is Kind.COUNTER:
-                values = streaks.counted(slots, window.counts[behavior.metric, ""].total)
-            limits = static_thresholds(bound, values)
-            hit = watch.covers(slots) & ~streaks.decided[slots] & violates(bound, values, limits.values)
-            if hit.any():
-                streaks.decided[slots[hit]] = True
-                verdicts = Verdicts(streaks, window, slots, values, limits, hit, now, early=True)
-                self.step(verdicts.where(hit), outcome)
+            judged = judge(behavior.criterion, _values_so_far(streaks, slots, cells, window))
+            hit = watch.covers(slots) & ~streaks.decided[slots]
+            if judged is None or not (hit := hit & judged.violating).any():
+                continue
+            streaks.decided[slots[hit]] = True
+            verdicts = Verdicts(streaks, window, slots, judged.values, judged.limits, hit, now, early=True)
+            self.step(verdicts.where(hit), outcome)
 
     def close(self, window: Window, outcome: Outcome) -> None:
         """Judges every behaviour of this duration, and hands the window to the history."""
         windows = self._state.windows
+        window.read_timers(self._state.slots)
         has = {column: window.has_value(column) for column in window.counts}
         for column, valued in has.items():
             windows.latest[column][valued] = window.end
         for watch, streaks in self._state.running():
             if streaks.behavior.duration_seconds == window.seconds:
-                column = (streaks.behavior.metric, "")
-                self._judge(window, watch, streaks, has[column], outcome)
-                silent = [slot for slot in sorted(streaks.open) if windows.latest[column][slot] < window.end - TWO_DAYS]
-                self._state.invalidate(streaks, silent, Ended.NO_DATA, window.end, outcome)
+                self._judge(window, watch, streaks, has[streaks.behavior.column], outcome)
+                self._end_silent(streaks, window.end, outcome)
                 streaks.next_window()
+            elif not streaks.behavior.duration_seconds:
+                self._end_silent(streaks, window.end, outcome)
         self._record(window, has, outcome)
+
+    def _end_silent(self, streaks: Streaks, now: Millis, outcome: Outcome) -> None:
+        if streaks.open:
+            latest = self._state.windows.latest[streaks.behavior.column]
+            silent = np.flatnonzero(streaks.in_alarm & (latest < now - TWO_DAYS)).tolist()
+            self._state.invalidate(streaks, silent, Ended.NO_DATA, now, outcome)
 
     def _judge(self, window: Window, watch: Watch, streaks: Streaks, has: Mask, outcome: Outcome) -> None:
         behavior = streaks.behavior
         criterion = behavior.criterion
         torn = window.gap > GAP_TOLERANCE * window.length
-        if streaks.active_at > window.start or (window.gap and not criterion.operator.is_upper_bound):
+        if streaks.active_at > window.start or (window.gap and needs_everything(criterion)):
             return
-        if torn and not settling_bound(behavior):
+        if torn and not settles(behavior):
             return
         slots = np.flatnonzero(has & (watch.since <= window.start) & ~streaks.decided)
-        values = judged_value(behavior, window.counts[behavior.metric, ""])[slots]
-        limits = thresholds(criterion, values)
-        if limits is not None:
-            violating = violates(criterion, values, limits.values)
-            verdicts = Verdicts(streaks, window, slots, values, limits, violating, window.end)
-            self.step(verdicts.where(violating) if torn else verdicts, outcome)
+        judged = judge(criterion, judged_value(behavior, window.counts[behavior.column], slots))
+        if judged is not None:
+            verdicts = Verdicts(streaks, window, slots, judged.values, judged.limits, judged.violating, window.end)
+            self.step(verdicts.where(judged.violating) if torn else verdicts, outcome)
 
     def _record(self, window: Window, has: Mapping[Column, Mask], outcome: Outcome) -> None:
-        columns = [column for column in window.counts if self._state.windows.shortest[column] == window.seconds]
+        mine = [column for column in window.counts if self._state.windows.shortest[column] == window.seconds]
+        lists = [column for column in mine if window.counts[column].metric.kind is Kind.SET]
+        columns = [column for column in mine if column not in lists]
+        for column in lists:
+            self._record_elements(window, column, np.flatnonzero(has[column]), outcome)
         if columns:
             slots = np.flatnonzero(np.logical_or.reduce([has[column] for column in columns]))
-            names = tuple(map(self._state.slots.names.__getitem__, slots.tolist()))
-            metrics = {column[0]: window.rows(column, has[column], slots) for column in columns}
-            outcome.windows.append(WindowRows(window.start, window.seconds, names, metrics))
+            names = tuple(self._state.slots.names[slots].tolist())
+            rows = {column: window.counts[column].rows(has[column], slots) for column in columns}
+            metrics = {metric: rows.pop((metric, "")) for metric in BASIC if (metric, "") in rows}
+            outcome.windows.append(WindowRows(window.start, window.seconds, names, metrics, rows))
+
+    def _record_elements(self, window: Window, column: Column, slots: Ids, outcome: Outcome) -> None:
+        names = self._state.slots.names
+        for slot, elements in zip(slots.tolist(), window.counts[column].elements(slots), strict=True):
+            outcome.data.append(Datum(window.end, window.seconds, names[slot], *column, elements))
+
+    # --- reports ------------------------------------------------------------------------------------------------------
+
+    def _take_report(self, report: Report, outcome: Outcome) -> None:
+        state = self._state
+        now = state.at(report.now)
+        self._pass(now if state.watermark is None else state.watermark, outcome)
+        slot = state.slots.slot(report.id)
+        if slot is None and not state.slots.is_full():
+            slot = state.place(report.id, report.name, now)
+        if slot is None:
+            return
+        state.slots.active[slot] = now
+        seen = {column: (np.array([slot]), cells) for column, cells in report_cells(report, state.windows.metrics)}
+        for column in seen:
+            state.windows.latest[column][slot] = now
+        self._count(seen, now)
+        if not self.strict_grid:
+            self.tick(seen, now, outcome)
+        self._judge_report(report, seen, now, outcome)
+
+    def _judge_report(self, report: Report, seen: Seen, now: Millis, outcome: Outcome) -> None:
+        """Judges what has no window: each report is a datapoint."""
+        for column, (slots, _) in seen.items():
+            if self._state.windows.shortest[column] == 0:
+                name = self._state.slots.names[int(slots[0])]
+                outcome.data.append(Datum(now, 0, name, *column, report.values[column[0]]))
+        for watch, streaks in self._state.running():
+            behavior = streaks.behavior
+            if behavior.duration_seconds or behavior.column not in seen:
+                continue
+            slots, cells = seen[behavior.column]
+            judged = judge(behavior.criterion, reading(cells))
+            if judged is not None and watch.covers(slots).all():
+                self.step(Verdicts(streaks, Moment(now, now), slots, *judged, now), outcome)
+
+    # --- verdicts -----------------------------------------------------------------------------------------------------
 
     def step(self, verdicts: Verdicts, outcome: Outcome) -> None:
         """Adds the datapoints to the streaks; raises and clears the violations that follow."""
         streaks = verdicts.streaks
         turn = streaks.step(verdicts.slots, verdicts.violating)
-        for index in np.flatnonzero(turn.continued).tolist():
-            id = streaks.open[int(verdicts.slots[index])]
-            outcome.progress.append(Progress(id, int(verdicts.values[index]), verdicts.time))
-        turned = np.flatnonzero(turn.raised | turn.cleared)
-        if not len(turned):
-            return
-        topics = verdicts.window.topics.top(verdicts.slots[turned])
-        for index in turned.tolist():
-            slot = int(verdicts.slots[index])
-            id = self._open(verdicts, slot) if turn.raised[index] else streaks.open.pop(slot)
-            outcome.events.append(
-                AlarmEvent(
-                    kind=AlarmKind.IN_ALARM if turn.raised[index] else AlarmKind.CLEARED,
-                    violation_id=id,
-                    thing=self._state.slots.names[slot],
-                    behavior=streaks.behavior,
-                    time=verdicts.time,
-                    value=int(verdicts.values[index]),
-                    explanation=explanation(verdicts, index, int(turn.run[index]), topics.get(slot, ())),
-                )
+        continued, turned = np.flatnonzero(turn.continued), np.flatnonzero(turn.raised | turn.cleared)
+        if len(continued):
+            devices = self._devices(streaks, verdicts.slots[continued])
+            outcome.progress.add(Continued(devices, verdicts.kept(continued)))
+        if len(turned):
+            self._open(verdicts, verdicts.slots[turn.raised])
+            devices, topics = self._devices(streaks, verdicts.slots[turned]), _topics(verdicts, turned)
+            kept = verdicts.kept(turned)
+            outcome.events.add(
+                Turned(devices, kept, turn.raised[turned], turn.run[turned], lambda slot: topics.get(slot, ()))
             )
+            for slot in verdicts.slots[turn.cleared].tolist():
+                del streaks.open[slot]
 
-    def _open(self, verdicts: Verdicts, slot: int) -> str:
-        slots, streaks = self._state.slots, verdicts.streaks
-        device, epoch = int(slots.ids[slot]), int(slots.epoch[slot])
-        id = violation_id(streaks.behavior, slots.names[slot], device, verdicts.window.start, epoch)
-        streaks.open[slot] = id
-        return id
+    def _devices(self, streaks: Streaks, chosen: Ids) -> Devices:
+        slots, openings = self._state.slots, [streaks.open[slot] for slot in chosen.tolist()]
+        return Devices(streaks.behavior, slots.names[chosen].tolist(), slots.ids[chosen], openings)
+
+    def _open(self, verdicts: Verdicts, raised: Ids) -> None:
+        epochs, start = self._state.slots.epoch, verdicts.window.start
+        openings = ((start, epoch) for epoch in epochs[raised].tolist())
+        verdicts.streaks.open.update(zip(raised.tolist(), openings, strict=True))
+        if isinstance(verdicts.window, Moment):
+            epochs[raised] += 1  # two reports may come in one millisecond
+
+
+def _values_so_far(streaks: Streaks, slots: Ids, cells: Cells, window: Window) -> Numbers:
+    """What a batch says of each of its slots, for a counter together with what the open window holds."""
+    counts = window.counts[streaks.behavior.column]
+    if counts.metric.kind in (Kind.COUNTER, Kind.DELTA):
+        return streaks.counted(slots, counts.total)
+    return as_tuples(list(cells.items)) if cells.items is not None else cells.maximum
+
+
+def _topics(verdicts: Verdicts, turned: Ids) -> Mapping[int, tuple[Contribution, ...]]:
+    if isinstance(verdicts.window, Moment) or verdicts.streaks.behavior.metric not in TOPIC_METRICS:
+        return {}
+    return verdicts.window.topics.top(verdicts.slots[turned])
 
 
 _TAKES: Mapping[type, Callable[[Kernel, Any, Outcome], None]] = {
     Batch: Kernel._take_batch,
+    Report: Kernel._take_report,
     Configure: lambda kernel, item, outcome: kernel._state.configure(item, outcome),
     Enroll: lambda kernel, item, outcome: kernel._state.enroll(item, outcome),
     Withdraw: lambda kernel, item, outcome: kernel._state.withdraw(item, outcome),

@@ -7,20 +7,22 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from fleetward import arn
-from fleetward.detect.behavior_checks import Json, metric_complaint, show
+from fleetward.detect.behavior_checks import NOTHING, Catalog, Json, dimension_complaints, metric_complaint, show
+from fleetward.detect.profiles import folded_dimension
+from fleetward.meter.batch import Column
 
 ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+", re.ASCII)
 ROLE_ARN_LENGTH = range(20, 2049)
 TOPIC_NAME = re.compile(r"[A-Za-z0-9_-]{1,256}")
 
 
-def check(members: Json) -> list[str]:
+def check(members: Json, catalog: Catalog = NOTHING) -> list[str]:
     """Everything wrong with the members given; those that are absent are not judged."""
     return [
         complaint
         for member, checker in CHECKS.items()
         if members.get(member) is not None
-        for complaint in checker(members[member])
+        for complaint in checker(members[member], catalog)
     ]
 
 
@@ -28,6 +30,19 @@ def retained_metrics(document: Json) -> frozenset[str]:
     """The metrics a profile keeps besides those its behaviours use, whichever of the two lists names them."""
     listed: list[str] = list(document.get("additionalMetricsToRetain") or ())
     return frozenset(listed + [entry["metric"] for entry in document.get("additionalMetricsToRetainV2") or ()])
+
+
+def retained_columns(document: Json) -> frozenset[Column]:
+    """The same with their dimensions, as (metric, dimension)."""
+    plain = {(metric, "") for metric in document.get("additionalMetricsToRetain") or ()}
+    entries = document.get("additionalMetricsToRetainV2") or ()
+    return frozenset(plain | {(entry["metric"], folded_dimension(entry)) for entry in entries})
+
+
+def used_columns(document: Json) -> frozenset[Column]:
+    """The (metric, dimension)s a profile judges or keeps."""
+    behaviors = document.get("behaviors") or ()
+    return retained_columns(document).union((form["metric"], folded_dimension(form)) for form in behaviors)
 
 
 def used_metrics(document: Json) -> frozenset[str]:
@@ -41,7 +56,7 @@ def used_dimensions(document: Json) -> frozenset[str]:
     return frozenset(user["metricDimension"]["dimensionName"] for user in users if user.get("metricDimension"))
 
 
-def _check_alert_targets(targets: Mapping[str, Any]) -> Iterator[str]:
+def _check_alert_targets(targets: Mapping[str, Any], _catalog: Catalog) -> Iterator[str]:
     for kind, target in targets.items():
         if kind != "SNS":
             yield f"alertTargets {show(kind)} should be SNS"
@@ -50,21 +65,21 @@ def _check_alert_targets(targets: Mapping[str, Any]) -> Iterator[str]:
         yield from _check_role(target.get("roleArn"))
 
 
-def _check_retained(metrics: list[str]) -> Iterator[str]:
+def _check_retained(metrics: list[str], catalog: Catalog) -> Iterator[str]:
     for metric in metrics:
-        if complaint := metric_complaint(metric):
+        if complaint := metric_complaint(metric, catalog):
             yield f"additionalMetricsToRetain is malformed. {complaint}"
 
 
-def _check_retained_v2(entries: list[Json]) -> Iterator[str]:
+def _check_retained_v2(entries: list[Json], catalog: Catalog) -> Iterator[str]:
     for entry in entries:
-        if complaint := metric_complaint(entry.get("metric")):
+        if complaint := metric_complaint(entry.get("metric"), catalog):
             yield f"additionalMetricsToRetainV2 is malformed. {complaint}"
-        if entry.get("metricDimension") is not None:
-            yield "additionalMetricsToRetainV2 is malformed. metricDimension is not supported yet"
+        for complaint in dimension_complaints(entry, catalog):
+            yield f"additionalMetricsToRetainV2 is malformed. {complaint}"
 
 
-def _check_export(config: Json) -> Iterator[str]:
+def _check_export(config: Json, _catalog: Catalog) -> Iterator[str]:
     topic = config.get("mqttTopic") or ""
     if not 1 <= len(topic) <= 512 or "+" in topic or "#" in topic:
         yield f"mqttTopic {show(topic)} should be a topic of 1 to 512 characters without wildcards"
@@ -83,7 +98,7 @@ def _is_topic_arn(text: object) -> bool:
     return TOPIC_NAME.fullmatch(parts.resource) is not None
 
 
-CHECKS: Mapping[str, Callable[[Any], Iterator[str]]] = {
+CHECKS: Mapping[str, Callable[[Any, Catalog], Iterator[str]]] = {
     "alertTargets": _check_alert_targets,
     "additionalMetricsToRetain": _check_retained,
     "additionalMetricsToRetainV2": _check_retained_v2,

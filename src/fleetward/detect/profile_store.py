@@ -14,6 +14,7 @@ from sqlalchemy.engine import RowMapping
 from fleetward import errors
 from fleetward.arn import Arns
 from fleetward.detect import profile_members, profiles
+from fleetward.detect.catalog import catalog
 from fleetward.detect.inputs import Target
 from fleetward.registry import groups, tags, things
 from fleetward.registry.things import check_version
@@ -66,7 +67,7 @@ def every(look: Reader) -> Sequence[RowMapping]:
 def create(tx: Transaction, arns: Arns, name: str, members: Document, added_tags: Mapping[str, str]) -> None:
     """Creates a profile from the API's members; InvalidRequest tells everything that is wrong with them."""
     arn = arns.iot("securityprofile", name)
-    document = _checked(members)
+    document = _checked(tx, members)
     for key, value in added_tags.items():
         check_tag(arn, key, value)
     if find(tx, name) is not None:
@@ -83,7 +84,7 @@ def update(tx: Transaction, name: str, changes: Document, expected_version: int 
     check_version(row, expected_version, f"security profile {name}")
     removed = _removed(changes)
     kept = {member: value for member, value in row["document"].items() if member not in removed}
-    values = {"document": {**kept, **_checked(changes)}, "version": row["version"] + 1, "modified_at": tx.now}
+    values = {"document": {**kept, **_checked(tx, changes)}, "version": row["version"] + 1, "modified_at": tx.now}
     tx.execute(security_profiles.update().where(security_profiles.c.name == name).values(**values))
     tx.touch("profile", name)
     return get(tx, name)
@@ -112,16 +113,17 @@ def profile_in(arn: str) -> str | None:
     return name if found else None
 
 
-def alert_topics(document: Document) -> list[str]:
-    """The SNS topics that a profile's alerts go to."""
-    return [target["alertTargetArn"] for target in (document.get("alertTargets") or {}).values()]
+def alert_targets(document: Document) -> list[dict[str, str]]:
+    """Where a profile's alerts go: topics (alertTargetArn), each with the role (roleArn) that publishes there."""
+    return list((document.get("alertTargets") or {}).values())
 
 
-def _checked(members: Document) -> dict[str, Any]:
+def _checked(look: Reader, members: Document) -> dict[str, Any]:
     document = {member: members[member] for member in MEMBERS if members.get(member) is not None}
-    complaints = profile_members.check(document)
+    known = catalog(look)
+    complaints = profile_members.check(document, known)
     if "behaviors" in document:
-        complaints = profiles.validate(document["behaviors"]) + complaints
+        complaints = profiles.validate(document["behaviors"], known) + complaints
     if complaints:
         raise errors.InvalidRequest("; ".join(complaints))
     return document

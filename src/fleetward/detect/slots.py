@@ -22,7 +22,7 @@ _MAX_DENSE = 1 << 24
 Number = TypeVar("Number", bound=np.generic)
 
 
-def grown(array: NDArray[Number], size: int, fill: int = 0) -> NDArray[Number]:
+def grown(array: NDArray[Number], size: int, fill: float = 0) -> NDArray[Number]:
     larger = np.full(size, fill, dtype=array.dtype)
     larger[: len(array)] = array
     return larger
@@ -31,17 +31,21 @@ def grown(array: NDArray[Number], size: int, fill: int = 0) -> NDArray[Number]:
 class Slots:
     """Which device is where. A slot is free, registered (enrolled), unregistered (negative id), or *stray*: observed
     under a registered id that was not enrolled yet, or not any more; strays are counted and judged by nobody.
+
+    `left` is when the last session began or ended, `heard` when the device last said something; NEVER before the first.
     """
 
     def __init__(self) -> None:
         self.size = _FIRST_SIZE
-        self.names: list[str] = [""] * self.size
+        self.names: NDArray[np.object_] = np.full(self.size, "", dtype=object)
         self.ids: Ids = np.zeros(self.size, dtype=np.int64)
         self.enrolled: Mask = np.zeros(self.size, dtype=np.bool_)
         self.unregistered: Mask = np.zeros(self.size, dtype=np.bool_)
         self.connected: Ids = np.zeros(self.size, dtype=np.int64)
         self.active: Ids = np.full(self.size, NEVER, dtype=np.int64)
         self.epoch: Ids = np.zeros(self.size, dtype=np.int64)
+        self.left: Ids = np.full(self.size, NEVER, dtype=np.int64)
+        self.heard: Ids = np.full(self.size, NEVER, dtype=np.int64)
         self.groups: dict[int, frozenset[str]] = {}
         self._registered: dict[str, int] = {}
         self._free = list(range(self.size - 1, -1, -1))
@@ -111,7 +115,7 @@ class Slots:
         self.names[slot] = ""
         self.enrolled[slot] = self.unregistered[slot] = False
         self.ids[slot] = self.connected[slot] = self.epoch[slot] = 0
-        self.active[slot] = NEVER
+        self.active[slot] = self.left[slot] = self.heard[slot] = NEVER
         self._free.append(slot)
 
     def idle_since(self, time: Millis) -> list[int]:
@@ -120,8 +124,9 @@ class Slots:
 
     def _grow(self) -> None:
         old, self.size = self.size, 2 * self.size
-        self.names += [""] * old
+        self.names = np.concatenate((self.names, np.full(old, "", dtype=object)))
         self._free = list(range(self.size - 1, old - 1, -1))
         for name in ("ids", "enrolled", "unregistered", "connected", "epoch"):
             setattr(self, name, grown(getattr(self, name), self.size))
-        self.active = grown(self.active, self.size, fill=NEVER)
+        for name in ("active", "left", "heard"):
+            setattr(self, name, grown(getattr(self, name), self.size, fill=NEVER))

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from fleetward.detect.coverage import Watch
-from fleetward.detect.criteria import settling_bound
+from fleetward.detect.criteria import settles
+from fleetward.detect.explain import violation_id
 from fleetward.detect.inputs import Configure, Enroll, Release, WatchedProfile, Withdraw
+from fleetward.detect.networks import Networks
 from fleetward.detect.outcome import Outcome
 from fleetward.detect.slots import NEVER, Slots
 from fleetward.detect.streaks import Streaks
 from fleetward.detect.windows import Windows
-from fleetward.meter.batch import Ids
-from fleetward.meter.metrics import METRICS
-from fleetward.model import AlarmEvent, AlarmKind, Behavior, Ended, Millis
+from fleetward.meter.batch import Column, Ids
+from fleetward.meter.metrics import Kind, Metric, metric_of
+from fleetward.model import AlarmEvent, AlarmKind, Behavior, Ended, Millis, ValueKind
 
 RECYCLED_AT_ONCE = 1_000
 
@@ -32,6 +34,7 @@ class State:
         self.watermark: Millis | None = None
         self.slots = Slots()
         self.windows = Windows(self.slots.size)
+        self.networks = Networks()
         self.watches: dict[str, Watch] = {}
         self.windows.use((), None, self.slots.connected)
 
@@ -52,7 +55,7 @@ class State:
         known, self.watches = self.watches, {}
         for name in wanted:
             self.watches[name] = known.get(name) or Watch(WatchedProfile(name), self.slots.size)
-        self.windows.use(_durations(wanted.values()), self.watermark, self.slots.connected)
+        self.windows.use(_uses(wanted.values()), self.watermark, self.slots.connected)
         for name, profile in wanted.items():
             self._renew(self.watches[name], profile, now, outcome)
 
@@ -64,8 +67,7 @@ class State:
             if behavior and replace(behavior, suppress_alerts=streaks.behavior.suppress_alerts) == streaks.behavior:
                 streaks.behavior = behavior
                 continue
-            gone = Ended.BEHAVIOR_CHANGED if behavior else Ended.BEHAVIOR_REMOVED
-            self.invalidate(streaks, sorted(streaks.open), gone if profile else Ended.PROFILE_REMOVED, now, outcome)
+            self.invalidate(streaks, sorted(streaks.open), _ended(profile, name, behavior), now, outcome)
             del watch.streaks[name]
 
     def _renew(self, watch: Watch, profile: WatchedProfile, now: Millis, outcome: Outcome) -> None:
@@ -75,8 +77,7 @@ class State:
             self._cover(watch, np.arange(self.slots.size), now, outcome)
         known, watch.streaks = watch.streaks, {}
         for behavior in profile.behaviors:
-            if behavior.metric in METRICS:
-                watch.streaks[behavior.name] = known.get(behavior.name) or self._begin(behavior, now)
+            watch.streaks[behavior.name] = known.get(behavior.name) or self._begin(behavior, now)
 
     def _begin(self, behavior: Behavior, now: Millis) -> Streaks:
         streaks = Streaks(behavior, now, self.slots.size)
@@ -84,9 +85,11 @@ class State:
         return streaks
 
     def _count_from_here(self, streaks: Streaks, slots: Ids) -> None:
-        if settling_bound(streaks.behavior):
-            window = self.windows[streaks.behavior.duration_seconds]
-            streaks.count_from(slots, window.counts[streaks.behavior.metric, ""].total[slots])
+        behavior = streaks.behavior
+        if behavior.duration_seconds and settles(behavior):
+            counts = self.windows[behavior.duration_seconds].counts[behavior.column]
+            if counts.metric.kind in (Kind.COUNTER, Kind.DELTA):
+                streaks.count_from(slots, counts.total[slots])
 
     # --- devices ------------------------------------------------------------------------------------------------------
 
@@ -146,6 +149,7 @@ class State:
         for watch in self.watches.values():
             watch.since[slot] = NEVER
             watch.restart(slot, NEVER)
+        self.networks.forget(slot)
         self.slots.remove(slot)
 
     def _cover(self, watch: Watch, chosen: Ids, now: Millis, outcome: Outcome) -> None:
@@ -160,21 +164,38 @@ class State:
 
     # --- violations ---------------------------------------------------------------------------------------------------
 
+    def violation(self, streaks: Streaks, slot: int) -> str:
+        """The id of the slot's open violation."""
+        slots = self.slots
+        return violation_id(streaks.behavior, slots.names[slot], int(slots.ids[slot]), *streaks.open[slot])
+
     def invalidate(self, streaks: Streaks, slots: Iterable[int], why: Ended, now: Millis, outcome: Outcome) -> None:
         """Ends the open violations of `slots`, if any; the epoch makes sure that the next one gets another id."""
         for slot in slots:
-            id = streaks.open.pop(slot, None)
-            if id is not None:
-                event = AlarmEvent(
-                    AlarmKind.INVALIDATED, id, self.slots.names[slot], streaks.behavior, now, reason=why.value
+            if slot in streaks.open:
+                id, name = self.violation(streaks, slot), self.slots.names[slot]
+                outcome.events.append(
+                    AlarmEvent(AlarmKind.INVALIDATED, id, name, streaks.behavior, now, reason=why.value)
                 )
-                outcome.events.append(event)
                 streaks.reset(slot)
                 self.slots.epoch[slot] += 1
 
 
-def _durations(profiles: Iterable[WatchedProfile]) -> Iterator[tuple[tuple[str, str], int]]:
+def _uses(profiles: Collection[WatchedProfile]) -> Iterator[tuple[Column, Metric, int]]:
+    """What is to be counted, over which windows; what is only retained, over the metric's own."""
     for profile in profiles:
         for behavior in profile.behaviors:
-            if behavior.metric in METRICS:
-                yield (behavior.metric, ""), behavior.duration_seconds
+            yield behavior.column, metric_of(behavior.metric, behavior.value), behavior.duration_seconds
+    used = {behavior.column for profile in profiles for behavior in profile.behaviors}
+    for profile in profiles:
+        for column in sorted(profile.retained - used):
+            metric = metric_of(column[0], profile.customs.get(column[0], ValueKind.COUNT))
+            yield column, metric, metric.window_seconds
+
+
+def _ended(profile: WatchedProfile | None, name: str, behavior: Behavior | None) -> Ended:
+    if profile is None:
+        return Ended.PROFILE_REMOVED
+    if behavior is not None:
+        return Ended.BEHAVIOR_CHANGED
+    return Ended.METRIC_REMOVED if name in profile.lost else Ended.BEHAVIOR_REMOVED

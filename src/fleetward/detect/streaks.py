@@ -7,23 +7,25 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetward.detect.outcome import Mask
+from fleetward.detect.outcome import Mask, Numbers
 from fleetward.detect.slots import grown
 from fleetward.meter.batch import Ids
 from fleetward.model import Behavior, Millis
 
 
 class Turn(NamedTuple):
-    """What one datapoint of each slot led to; `run` is the length of the streak it belongs to."""
+    """What one datapoint of each slot led to; `run` is the length of the streak it belongs to, negative
+    for a conforming one.
+    """
 
     raised: Mask
     cleared: Mask
     continued: Mask
-    run: Ids
+    run: NDArray[np.int32]
 
 
 class Streaks:
-    """The state of one behaviour. `open` maps the slots in alarm to their violation ids.
+    """The state of one behaviour. `open` maps the slots in alarm to the window and the device's epoch of the beginning.
 
     `decided` marks the slots whose datapoint of the open window fell early; `baseline` is what a counter stood at when
     the behaviour began to watch the slot in the middle of the open window (None: at 0 for all).
@@ -32,31 +34,39 @@ class Streaks:
     def __init__(self, behavior: Behavior, active_at: Millis, size: int) -> None:
         self.behavior = behavior
         self.active_at = active_at
-        self.run: NDArray[np.int64] = np.zeros(size, dtype=np.int64)
+        self.run: NDArray[np.int32] = np.zeros(size, dtype=np.int32)
         self.in_alarm: Mask = np.zeros(size, dtype=np.bool_)
         self.decided: Mask = np.zeros(size, dtype=np.bool_)
-        self.baseline: Ids | None = None
-        self.open: dict[int, str] = {}
+        self.baseline: Numbers | None = None
+        self.open: dict[int, tuple[Millis, int]] = {}
 
     def step(self, slots: Ids, violating: Mask) -> Turn:
         """Takes one datapoint of each slot; a slot without one is not among `slots` and keeps its streak (B.3)."""
         before = self.run[slots]
+        if not self.open and not violating.any():
+            return self._conform(slots, np.minimum(before, 0) - 1)
         run = np.where(violating, np.maximum(before, 0) + 1, np.minimum(before, 0) - 1)
         self.run[slots] = run
         alarmed = self.in_alarm[slots]
         raised = ~alarmed & (run >= self.behavior.datapoints_to_alarm)
         cleared = alarmed & (-run >= self.behavior.datapoints_to_clear)
         self.in_alarm[slots] = (alarmed | raised) & ~cleared
-        return Turn(raised, cleared, alarmed & violating, np.abs(run))
+        return Turn(raised, cleared, alarmed & violating, run)
 
-    def count_from(self, slots: Ids, totals: Ids) -> None:
+    def _conform(self, slots: Ids, run: NDArray[np.int32]) -> Turn:
+        """All is well and was before: by far the most frequent case."""
+        self.run[slots] = run
+        nowhere = np.zeros(len(slots), dtype=np.bool_)
+        return Turn(nowhere, nowhere, nowhere, run)
+
+    def count_from(self, slots: Ids, totals: Numbers) -> None:
         """Counts `slots` from their present `totals` on, in the window that is open now."""
         if self.baseline is None and totals.any():
-            self.baseline = np.zeros_like(self.run)
+            self.baseline = np.zeros(len(self.run), dtype=totals.dtype)
         if self.baseline is not None:
             self.baseline[slots] = totals
 
-    def counted(self, slots: Ids, totals: Ids) -> Ids:
+    def counted(self, slots: Ids, totals: Numbers) -> Numbers:
         """What each of `slots` counted in the open window since the behaviour began to watch it."""
         return totals[slots] if self.baseline is None else totals[slots] - self.baseline[slots]
 

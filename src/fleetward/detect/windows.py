@@ -2,45 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
-from fleetward.detect.outcome import Mask, MetricRows
-from fleetward.detect.slots import NEVER, grown
+from fleetward.detect.counts import Counts
+from fleetward.detect.outcome import Mask
+from fleetward.detect.slots import NEVER, Slots, grown
 from fleetward.detect.topics import TopicLog
-from fleetward.meter.batch import Cells, Column, Ids
-from fleetward.meter.metrics import METRICS, Kind
+from fleetward.meter.batch import Column, Ids
+from fleetward.meter.metrics import BASIC, DISCONNECT_DURATION, METRICS, SILENCE, Metric
 from fleetward.model import Millis
 
 DEFAULT_SECONDS = 300
-"""The window of a metric that no behaviour uses."""
-
-
-class Counts:
-    """One metric of every slot: observations, their sum and their extremes (`minimum` is NEVER without any)."""
-
-    __slots__ = ("count", "maximum", "minimum", "total")
-
-    def __init__(self, size: int) -> None:
-        self.count: Ids = np.zeros(size, dtype=np.int64)
-        self.total: Ids = np.zeros(size, dtype=np.int64)
-        self.minimum: Ids = np.full(size, NEVER, dtype=np.int64)
-        self.maximum: Ids = np.zeros(size, dtype=np.int64)
-
-    def add(self, slots: Ids, cells: Cells) -> None:
-        self.count[slots] += cells.count
-        self.total[slots] += cells.total
-        self.minimum[slots] = np.minimum(self.minimum[slots], cells.minimum)
-        self.maximum[slots] = np.maximum(self.maximum[slots], cells.maximum)
-
-    def clear(self, slot: int | slice = slice(None)) -> None:
-        self.count[slot] = self.total[slot] = self.maximum[slot] = 0
-        self.minimum[slot] = NEVER
-
-    def grow(self, size: int) -> None:
-        self.count, self.total, self.maximum = (grown(a, size) for a in (self.count, self.total, self.maximum))
-        self.minimum = grown(self.minimum, size, fill=NEVER)
+"""The window of a basic metric that no behaviour uses."""
 
 
 class Window:
@@ -72,28 +47,45 @@ class Window:
             counts.clear()
 
     def has_value(self, column: Column) -> Mask:
-        """Which slots have a value: those observed, and for a counter those connected at any time, idle or not."""
-        observed = self.counts[column].count > 0
-        return observed | self.present if METRICS[column[0]].kind is Kind.COUNTER else observed
+        return self.counts[column].has_value(self.present)
 
-    def rows(self, column: Column, has: Mask, slots: Ids) -> MetricRows:
-        counts = self.counts[column]
-        count = counts.count[slots]
-        minimum = np.where(count > 0, counts.minimum[slots], 0)
-        return MetricRows(has[slots], count, counts.total[slots], minimum, counts.maximum[slots])
+    def read_timers(self, slots: Slots) -> None:
+        """Looks at the clocks of the devices, at the window's end."""
+        for (metric, _), counts in self.counts.items():
+            if metric in TIMERS:
+                counts.read(*TIMERS[metric](slots, self.end))
+
+
+def _disconnected_minutes(slots: Slots, now: Millis) -> tuple[Ids, Ids]:
+    """0 for a device that is connected, so that its return is seen; nothing for one that never was."""
+    known = np.flatnonzero(slots.left != NEVER)
+    minutes = np.maximum(now - slots.left[known], 0) // 60_000
+    return known, np.where(slots.connected[known] > 0, 0, minutes)
+
+
+def _silent_seconds(slots: Slots, now: Millis) -> tuple[Ids, Ids]:
+    connected = np.flatnonzero((slots.connected > 0) & (slots.heard != NEVER))
+    return connected, np.maximum(now - slots.heard[connected], 0) // 1000
+
+
+TIMERS: Mapping[str, Callable[[Slots, Millis], tuple[Ids, Ids]]] = {
+    DISCONNECT_DURATION: _disconnected_minutes,
+    SILENCE: _silent_seconds,
+}
 
 
 class Windows:
     """The open window of every duration in use.
 
-    `latest` is, per metric, the end of the last window in which each slot had a value; `shortest` the seconds of the
-    windows that go into the history.
+    `metrics` are the columns in use; `latest` is, per column, the end of the last window in which each slot had a
+    value, or the time of its last report; `shortest` the seconds of the windows that go into the history.
     """
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._open: dict[int, Window] = {}
-        self.latest: dict[Column, Ids] = {(metric, ""): np.zeros(size, dtype=np.int64) for metric in METRICS}
+        self.metrics: dict[Column, Metric] = {}
+        self.latest: dict[Column, Ids] = {}
         self.shortest: dict[Column, int] = {}
 
     def __iter__(self) -> Iterator[Window]:
@@ -103,20 +95,37 @@ class Windows:
     def __getitem__(self, seconds: int) -> Window:
         return self._open[seconds]
 
-    def use(self, seconds: Iterable[tuple[Column, int]], now: Millis | None, connected: Ids) -> None:
-        """Opens the windows of these durations, and of DEFAULT_SECONDS for a metric without any; drops all others."""
-        wanted: dict[Column, set[int]] = {column: set() for column in self.latest}
-        for column, duration in seconds:
-            wanted[column].add(duration)
+    def use(self, uses: Iterable[tuple[Column, Metric, int]], now: Millis | None, connected: Ids) -> None:
+        """Opens the windows of these (column, metric, seconds); 0 seconds open none. Drops all others.
+
+        Basic metrics that nobody uses have windows of DEFAULT_SECONDS.
+        """
+        self.metrics = {(name, ""): METRICS[name] for name in BASIC}
+        wanted: dict[Column, set[int]] = {column: set() for column in self.metrics}
+        for column, metric, seconds in uses:
+            self.metrics[column] = metric
+            wanted.setdefault(column, set()).add(seconds)
         for durations in wanted.values():
             durations |= set() if durations else {DEFAULT_SECONDS}
         self.shortest = {column: min(durations) for column, durations in wanted.items()}
+        self.latest = {column: self._latest(column) for column in wanted}
+        self._reopen(wanted, now, connected)
+
+    def _reopen(self, wanted: Mapping[Column, set[int]], now: Millis | None, connected: Ids) -> None:
         known, self._open = self._open, {}
-        for duration in sorted(set().union(*wanted.values())):
+        for duration in sorted(set().union(*wanted.values()) - {0}):
             window = known.get(duration) or self._begin(duration, now, connected)
             columns = [column for column, durations in wanted.items() if duration in durations]
-            window.counts = {column: window.counts.get(column) or Counts(self._size) for column in columns}
+            window.counts = {column: self._counts(window, column) for column in columns}
             self._open[duration] = window
+
+    def _latest(self, column: Column) -> Ids:
+        known = self.latest.get(column)
+        return np.zeros(self._size, dtype=np.int64) if known is None else known
+
+    def _counts(self, window: Window, column: Column) -> Counts:
+        known = window.counts.get(column)
+        return known if known and known.metric == self.metrics[column] else Counts(self._size, self.metrics[column])
 
     def due(self, now: Millis) -> list[Window]:
         """The windows that end at or before `now`, in the order of their ends."""

@@ -22,6 +22,8 @@ from fleetward.store.tables.functions import log_events, log_groups, log_streams
 
 log = structlog.get_logger()
 
+EVENT_BYTES = 100
+"""What an event costs the store beside its text; it counts towards every bound here. (AWS charges 26.)"""
 STREAM_BYTES = 4 * 1024 * 1024
 GROUP_BYTES = 32 * 1024 * 1024
 GROUP_STREAMS = 200
@@ -29,6 +31,8 @@ DEFAULT_RETENTION_DAYS = 30
 """For groups without a retention policy. (AWS keeps those for ever, and bills for it.)"""
 
 _FLUSH_SECONDS = 0.25
+_FLUSH_LINES = 1000
+"""So many at once, that storing them holds nobody up; the others after a moment."""
 _BUFFER_BYTES = 4 * 1024 * 1024
 _DAY = 86_400_000
 
@@ -54,23 +58,38 @@ class Logs:
     def write(self, group: str, stream: str, message: str) -> None:
         if self._bytes > _BUFFER_BYTES:
             return
-        self._bytes += len(message)
+        self._bytes += len(message) + EVENT_BYTES
         self._lines.append(Line(group, stream, self._clock(), message))
         if self._flushing is None:
-            self._flushing = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
+            self._flushing = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self._flush_some)
 
     def flush(self) -> None:
+        """Stores all there is."""
         if self._flushing is not None:
             self._flushing.cancel()
             self._flushing = None
         lines, self._lines, self._bytes = self._lines, [], 0
-        if not lines:
-            return
+        if lines:
+            self._store(lines)
+
+    def _flush_some(self) -> None:
+        lines, self._lines = self._lines[:_FLUSH_LINES], self._lines[_FLUSH_LINES:]
+        self._bytes -= _size(lines)
+        self._flushing = None
+        if self._lines:
+            self._flushing = asyncio.get_running_loop().call_later(_FLUSH_SECONDS / 5, self._flush_some)
+        self._store(lines)
+
+    def _store(self, lines: Sequence[Line]) -> None:
         try:
             with self._database.transaction(self._clock()) as tx:
                 store(tx, lines)
         except sa.exc.SQLAlchemyError as problem:
             log.error("function_logs_lost", lines=len(lines), problem=str(problem))
+
+
+def _size(lines: Sequence[Line]) -> int:
+    return sum(len(line.message) for line in lines) + EVENT_BYTES * len(lines)
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
@@ -87,7 +106,7 @@ def store(tx: Transaction, lines: Sequence[Line]) -> None:
             for x in some
         ]
         tx.execute(sa.insert(log_events), rows)
-        _account(tx, group, stream, some[-1].time, sum(len(line.message) for line in some))
+        _account(tx, group, stream, some[-1].time, _size(some))
     for group in {line.group for line in lines}:
         _prune(tx, group)
 
@@ -132,10 +151,11 @@ def _trim(tx: Transaction, group: str, stream: str) -> int:
     for row in tx.execute(
         sa.select(log_events.c.id, sa.func.length(log_events.c.message)).where(mine).order_by(log_events.c.id.desc())
     ):
-        if kept + row[1] > STREAM_BYTES // 2:
+        size = row[1] + EVENT_BYTES
+        if kept + size > STREAM_BYTES // 2:
             tx.execute(sa.delete(log_events).where(mine, log_events.c.id <= row[0]))
             break
-        kept += row[1]
+        kept += size
     return kept
 
 
@@ -177,7 +197,7 @@ def get_stream(look: Reader, group_name: str, name: str) -> RowMapping:
 
 
 def groups(look: Reader, prefix: str = "") -> Sequence[RowMapping]:
-    """By name, each with `size` in bytes."""
+    """By name, each with `size` in bytes, `EVENT_BYTES` for each event included."""
     size = sa.select(sa.func.coalesce(sa.func.sum(log_streams.c.size), 0)).where(
         log_streams.c.group_name == log_groups.c.name
     )

@@ -1,8 +1,9 @@
 """Who functions run as, found out by trying, and the one way to start a process as that user.
 
 Best is a user of its own: then the data folder is out of reach by its mode. Where the server may not switch users, or
-that user cannot reach the interpreter, functions run as the server's user; Landlock, where the kernel has it, then
-keeps them out of the data folder and from writing anywhere but to temporary folders.
+that user cannot reach the interpreter, functions run as the server's user. In both cases Landlock, where the kernel has
+it, shows a function of all temporary and data folders only its own, and a filter of system calls (seccomp.py) keeps its
+hands off other processes.
 """
 
 from __future__ import annotations
@@ -20,16 +21,21 @@ from typing import Any
 
 import structlog
 
-from fleetward.functions import launcher
+from fleetward.functions import confined, seccomp
+from fleetward.functions.confined import landlock
 from fleetward.functions.limits import Limits, for_memory
+from fleetward.functions.scratch import Space
 
 log = structlog.get_logger()
 
-_LAUNCHER = [sys.executable, "-I", "-S", str(Path(launcher.__file__).resolve())]
-_PROBE = "import awslambdaric.bootstrap, importlib.util as u; assert u.find_spec('boto3') and u.find_spec('paho')"
+# The folder goes last, so that no module beside `confined` hides one of Python's own.
+_ROOM = str(Path(confined.__file__).resolve().parents[1])
+_START = f"import sys; sys.path.append({_ROOM!r}); from confined.keeper import main; main()"
+_KEEPER = [sys.executable, "-I", "-S", "-c", _START]
+_PROBE = "import ssl, awslambdaric.bootstrap, importlib.util as u; assert u.find_spec('boto3') and u.find_spec('paho')"
 _PROBE_SECONDS = 20
-_OWN_USER_WRITES = ("/",)
-_SHARED_USER_WRITES = ("/tmp", "/var/tmp", "/dev")  # noqa: S108
+_HIDDEN = ("/tmp", "/var/tmp", "/dev")  # noqa: S108
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +46,24 @@ class Sandbox:
     name: str
     reason: str
     hidden: tuple[str, ...]
+    space: Space
 
     def describe(self) -> str:
-        """One sentence for `fleetward doctor`."""
-        if self.user is not None:
-            return f"Functions run as the user {self.name}, apart from the server."
-        files = (
-            "Landlock keeps them out of the data folder" if launcher.landlock_version() else "they can read its data"
-        )
-        return f"Functions run as the server's own user ({self.name}), because {self.reason}; {files}."
+        """For `fleetward doctor`: who functions run as, and what of their confinement this machine lacks."""
+        who = f"Functions run as the user {self.name}, apart from the server"
+        if self.user is None:
+            who = f"Functions run as the server's own user ({self.name}), because {self.reason}"
+        files = "Landlock shows each of them its own files only"
+        if not landlock.version():
+            files = "without Landlock in the kernel they can reach each other's files"
+            files += "" if self.user else " and the server's data"
+        calls = f"; there is no filter of system calls ({lack})" if (lack := seccomp.missing()) else ""
+        return f"{who}; {files}{calls}."
 
     async def spawn(
         self, command: list[str], environment: dict[str, str], folder: Path, scratch: Path, limits: Limits, output: int
     ) -> asyncio.subprocess.Process:
-        """Starts `command` in `folder` below a keeper (see launcher.py), which removes `scratch` when it ends.
+        """Starts `command` in `folder` below a keeper (see confined/), which removes `scratch` when it ends.
 
         Only the three standard streams and `environment` pass; both outputs go to the file descriptor `output`.
         """
@@ -65,24 +75,30 @@ class Sandbox:
             "scratch": str(scratch),
             "user": self.user,
             "rlimits": limits.rlimits(),
-            "writable": [str(scratch), *(_OWN_USER_WRITES if self.user else _SHARED_USER_WRITES)],
-            "hidden": [] if self.user else list(self.hidden),
+            "readable": [str(scratch), *_packages()],
+            "writable": [str(scratch / "tmp"), *_DEVICES],
+            "hidden": [*self.hidden, *map(os.path.realpath, (*_HIDDEN, tempfile.gettempdir(), str(self.space.root)))],
+            "filters": _filters(),
+            "targets": seccomp.targets(),
+            "most": {"processes": limits.processes, "threads": limits.threads},
         }
         keeper = await asyncio.create_subprocess_exec(
-            *_LAUNCHER, stdin=asyncio.subprocess.PIPE, stdout=output, stderr=output, env={}, start_new_session=True
+            *_KEEPER, stdin=asyncio.subprocess.PIPE, stdout=output, stderr=output, env={}, start_new_session=True
         )
         await _send(keeper, json.dumps(order).encode())
         return keeper
 
-    def scratch(self) -> tuple[Path, Path]:
-        """A fresh folder, and in it one that the functions' user may write to."""
-        scratch = Path(tempfile.mkdtemp(prefix="fleetward-function-"))
-        temporary = scratch / "tmp"
-        temporary.mkdir(mode=0o700)
-        if self.user is not None:
-            scratch.chmod(0o711)
-            os.chown(temporary, *self.user)
-        return scratch, temporary
+
+def _packages() -> set[str]:
+    """Where Python and its packages are, should that be below something hidden."""
+    return {sys.prefix, sys.base_prefix, *(path for path in sys.path if os.path.isdir(path))}
+
+
+def _filters() -> dict[str, str]:
+    if seccomp.missing():
+        return {}
+    kinds = {"plain": False, **({"asking": True} if seccomp.can_ask() else {})}
+    return {kind: seccomp.program(ask).hex() for kind, ask in kinds.items()}
 
 
 async def _send(keeper: asyncio.subprocess.Process, order: bytes) -> None:
@@ -112,15 +128,16 @@ def base_environment(temporary: Path) -> dict[str, str]:
 
 
 async def choose(user: str, data_dir: Path | None = None) -> Sandbox:
-    """The best sandbox this machine allows. `data_dir` is hidden from functions that share the server's user."""
+    """The best sandbox this machine allows. `data_dir` is hidden from functions."""
     hidden = (str(data_dir.resolve()),) if data_dir is not None else ()
     reason, candidate = _candidate(user, hidden)
     if candidate is not None:
         reason = await _probe(candidate, data_dir)
         if not reason:
             return candidate
-    log.warning("functions_not_isolated", reason=reason, landlock=launcher.landlock_version() > 0)
-    return Sandbox(None, _own_name(), reason, hidden)
+        candidate.space.close()
+    log.warning("functions_not_isolated", reason=reason, landlock=landlock.version() > 0)
+    return Sandbox(None, _own_name(), reason, hidden, Space(None))
 
 
 def _own_name() -> str:
@@ -139,12 +156,13 @@ def _candidate(user: str, hidden: tuple[str, ...]) -> tuple[str, Sandbox | None]
         return f"there is no user {user}", None
     if entry.pw_uid == 0:
         return f"{user} is root itself", None
-    return "", Sandbox((entry.pw_uid, entry.pw_gid), user, "", hidden)
+    owner = (entry.pw_uid, entry.pw_gid)
+    return "", Sandbox(owner, user, "", hidden, Space(owner))
 
 
 async def _probe(sandbox: Sandbox, data_dir: Path | None) -> str:
     """Starts what a function needs as its user; returns why that does not work, or nothing."""
-    scratch, temporary = sandbox.scratch()
+    scratch, temporary = sandbox.space.make()
     script = _PROBE
     if data_dir is not None:
         script += f"; import os; assert not os.access({str(data_dir.resolve())!r}, os.R_OK | os.X_OK), 'sees data'"

@@ -75,6 +75,8 @@ class Functions:
             await self._dispatcher.stop()
             await self._pool.stop()
             self.logs.flush()
+            if self._sandbox is not None:
+                self._sandbox.space.close()
 
     def isolation(self) -> str:
         """One sentence on who functions run as."""

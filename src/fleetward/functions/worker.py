@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import shutil
 import signal
 import sys
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from fleetward.errors import Refusal
 from fleetward.functions import code, peer
+from fleetward.functions.confined.keeper import remove
 from fleetward.functions.limits import for_memory
 from fleetward.functions.logs import Logs
 from fleetward.functions.output import Output
@@ -73,7 +73,7 @@ class Worker:
         except (OSError, RuntimeError, ValueError, Refusal) as problem:
             self._api.fail(failure("Runtime.StartError", f"The function could not be started: {problem}"))
             self._output.note(f"The function could not be started: {problem}")
-            self._close()
+            await self._close()
         await self.idle()
         self._init_milliseconds = (time.perf_counter() - began) * 1000
 
@@ -119,14 +119,15 @@ class Worker:
                 self._signal(signal.SIGKILL)
                 await self._keeper.wait()
         if self._watching is not None:
-            await self._watching
+            # Whoever is cancelled while waiting must not take it along.
+            await asyncio.shield(self._watching)
         else:
-            self._close()
+            await self._close()
 
     # --- inside ---
 
     async def _spawn(self) -> None:
-        scratch, temporary = self._sandbox.scratch()
+        scratch, temporary = self._sandbox.space.make()
         self._scratch = scratch
         folder = scratch / "code"
         folder.mkdir()
@@ -155,13 +156,13 @@ class Worker:
         if not self._api.failed:
             self._output.note(f"RequestId: {self._current} Error: {reason}\nRuntime.ExitError")
         self._api.fail(failure("Runtime.ExitError", reason, self._current))
-        self._close()
+        await self._close()
 
-    def _close(self) -> None:
+    async def _close(self) -> None:
         self._api.close()
         self._output.close()
         if self._scratch is not None:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            await asyncio.to_thread(remove, str(self._scratch))
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._keeper is not None

@@ -5,7 +5,7 @@ Each check gives the reason code of a refusal, or 0. The first refusal ends the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -91,21 +91,26 @@ def is_not_evading(application: Application) -> int:
     return Reason.NOT_AUTHORIZED if view.isolated_things_of(certificate_id) else 0
 
 
-ADMISSION: tuple[Check, ...] = (
-    within_limits,
-    has_known_active_certificate,
-    has_valid_client_id,
-    may_connect,
-    may_publish_will,
-    is_not_evading,
-)
+ADMISSION: Mapping[Check, str] = {
+    within_limits: "a limit is exceeded",
+    has_known_active_certificate: "the certificate is not registered, or not active",
+    has_valid_client_id: "the client id is not valid",
+    may_connect: "policy does not allow iot:Connect with this client id",
+    may_publish_will: "policy does not allow the will",
+    is_not_evading: "a thing of this certificate is isolated",
+}
+"""Each check with what a refusal by it means."""
 
 STANDING: tuple[Check, ...] = (has_known_active_certificate, may_connect, is_not_evading)
 """What is asked again of a live session after every change that may concern it."""
 
 
-def first_refusal(checks: tuple[Check, ...], application: Application) -> int:
-    return next((reason for check in checks if (reason := check(application))), 0)
+def first_refusal(checks: Iterable[Check], application: Application) -> tuple[int, str]:
+    """The reason code of the first refusal and what it means; (0, "") when nothing is refused."""
+    for check in checks:
+        if reason := check(application):
+            return reason, ADMISSION[check]
+    return 0, ""
 
 
 def is_persistent(connect: Connect) -> bool:

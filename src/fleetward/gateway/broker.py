@@ -34,7 +34,8 @@ from fleetward.gateway.retained import RetainedMessages
 from fleetward.gateway.routing import Targets, merge
 from fleetward.gateway.saved import DurableState
 from fleetward.gateway.sessions import MAX_PACKET_ID, Grant, Peer, Replay, Session
-from fleetward.gateway.topics import SubscriptionTree, has_wildcards, is_topic_filter
+from fleetward.gateway.shares import Shares
+from fleetward.gateway.topics import SubscriptionTree, has_wildcards, is_topic_filter, levels_of
 from fleetward.model import Millis
 
 SHARED = "$share/"
@@ -48,7 +49,8 @@ class Broker:
         self._durable = durable
         self._delivery = Delivery(limits, durable)
         self._subscriptions: SubscriptionTree[Session, Grant, Targets] = SubscriptionTree(merge)
-        self._sessions = Sessions(limits, durable, self._delivery, self._subscriptions)
+        self._subscribed_levels = Shares()
+        self._sessions = Sessions(limits, durable, self._delivery, self._subscriptions, self._subscribed_levels)
         self._retained = RetainedMessages(limits.retained_messages, limits.retained_bytes)
 
     # --- sessions -----------------------------------------------------------------------------------------------------
@@ -82,6 +84,7 @@ class Broker:
 
     def settle(self, now: Millis) -> None:
         """Publishes the wills that fell due. One may cut off a receiver and so cause the next: hence a queue."""
+        self._sessions.save_changed()
         wills = self._sessions.due_wills
         while wills:
             testament = wills.popleft()
@@ -103,19 +106,23 @@ class Broker:
 
     # --- publishing ---------------------------------------------------------------------------------------------------
 
-    def publish(self, session: Session, packet: Publish, now: Millis) -> None:
-        """Takes a PUBLISH, passes it on and acknowledges it (§4.3); a QoS 2 duplicate is only acknowledged."""
+    def publish(self, session: Session, packet: Publish, now: Millis) -> int:
+        """Takes a PUBLISH, passes it on and acknowledges it (§4.3); a QoS 2 duplicate is only acknowledged.
+
+        Returns how many sessions it reached.
+        """
         if packet.qos == 2 and packet.packet_id in session.awaiting_release:
             self._answer(session, Pubrec(packet.packet_id))
-            return
+            return 0
         if packet.qos == 2 and len(session.awaiting_release) >= self._receive_maximum(session):
             raise ProtocolViolation(Reason.RECEIVE_MAXIMUM_EXCEEDED, "too many unfinished QoS 2 messages")
         message = received_message(packet, session.client_id, now)
         if message.retain and not self._retain(message):
             self._refuse(session, packet, Reason.QUOTA_EXCEEDED)
-            return
+            return 0
         reached = self._route(message, session, now)
         self.acknowledge(session, packet, Reason.SUCCESS if reached else Reason.NO_MATCHING_SUBSCRIBERS)
+        return reached
 
     def acknowledge(self, session: Session, packet: Publish, reason: int) -> None:
         """PUBACK or PUBREC, as the QoS asks."""
@@ -126,7 +133,7 @@ class Broker:
                 session.awaiting_release.add(packet.packet_id)
             else:
                 session.awaiting_release.discard(packet.packet_id)
-            self._sessions.save(session)
+            self._sessions.save_soon(session)
             self._answer(session, Pubrec(packet.packet_id, reason))
 
     def release(self, session: Session, packet: Pubrel) -> None:
@@ -134,7 +141,7 @@ class Broker:
         known = packet.packet_id in session.awaiting_release
         if known:
             session.awaiting_release.discard(packet.packet_id)
-            self._sessions.save(session)
+            self._sessions.save_soon(session)
         reason = Reason.SUCCESS if known or session.version != V5 else Reason.PACKET_IDENTIFIER_NOT_FOUND
         self._answer(session, Pubcomp(packet.packet_id, reason))
 
@@ -155,6 +162,10 @@ class Broker:
 
     def retained(self, topic: str, now: Millis) -> Message | None:
         return self._retained.get(topic, now)
+
+    def retained_after(self, topic: str, limit: int, now: Millis) -> list[Message]:
+        """At most `limit` retained messages in the order of their topics, from the first one after `topic`."""
+        return self._retained.after(topic, limit, now)
 
     def _route(self, message: Message, sender: Session | None, now: Millis) -> int:
         reached = 0
@@ -208,6 +219,7 @@ class Broker:
         is_new = text not in session.grants
         if is_new:
             session.grant_bytes += len(text)
+            self._subscribed_levels.add(session.owner, levels_of(text))
         session.grants[text] = grant
         self._subscriptions.add(text, session, grant)
         if subscription.retain_handling == 0 or (subscription.retain_handling == 1 and is_new):
@@ -221,7 +233,9 @@ class Broker:
         if session.version == V5 and text.startswith(SHARED):
             return Reason.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
         if text not in session.grants and (
-            len(session.grants) >= limits.subscriptions or session.grant_bytes + len(text) > limits.subscription_bytes
+            len(session.grants) >= limits.subscriptions
+            or session.grant_bytes + len(text) > limits.subscription_bytes
+            or self._subscribed_levels.of(session.owner) + levels_of(text) > limits.subscription_levels_per_certificate
         ):
             return Reason.QUOTA_EXCEEDED
         return 0
@@ -241,6 +255,7 @@ class Broker:
         if session.grants.pop(text, None) is None:
             return Reason.NO_SUBSCRIPTION_EXISTED
         session.grant_bytes -= len(text)
+        self._subscribed_levels.add(session.owner, -levels_of(text))
         session.replays.pop(text, None)
         self._subscriptions.remove(text, session)
         return Reason.SUCCESS

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from fleetward.gateway.messages import message_size, message_weight
 from fleetward.gateway.saved import SavedMessage, SavedSession
 
 ENTRY_BYTES = 256
-"""What an entry costs beside its topic and payload, about."""
+"""What an entry without a message costs, about."""
 
 
 def message_bytes(message: SavedMessage | None) -> int:
-    return ENTRY_BYTES if message is None else ENTRY_BYTES + len(message.topic) + len(message.payload)
+    if message is None:
+        return ENTRY_BYTES
+    return message_weight(message_size(message.topic, message.payload, message.properties), message.properties)
 
 
 class Changes:

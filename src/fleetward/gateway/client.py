@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fleetward.gateway.guard import Guard
 
 SHARE = 128
-"""Packets of one client that are handled before the others get their turn."""
+"""What is done for one client, in packets of usual work, before the others get their turn."""
 
 
 class Link(Protocol):
@@ -49,6 +49,7 @@ class Client:
 
     __slots__ = (
         "_congested_since",
+        "_is_idle",
         "_link",
         "_opened_at",
         "_packet_at",
@@ -89,6 +90,7 @@ class Client:
         self._link = link
         self._reader = Reader(guard.limits.connect_packet)
         self._paused = False
+        self._is_idle = False
         self._opened_at = now
         self._packet_at = now
         self._partial_since: Millis | None = None
@@ -136,14 +138,14 @@ class Client:
         handled = 0
         for packet in self._reader.packets():
             self._packet_at = now
+            self._is_idle = self._is_idle and type(packet) is Disconnect
             if self.stale:
                 self.guard.decide_anew(self, now)
             if not self.ended:
-                handle(self, packet, now)
+                handled += handle(self, packet, now)
             if self.ended:
                 return
-            handled += 1
-            if handled == SHARE or self._link.congested:
+            if handled >= SHARE or self._link.congested:
                 self._pause()
                 return
         self._note_partial(handled, now)
@@ -216,7 +218,8 @@ class Client:
         self.session = session
         self.keep_alive_millis = keep_alive * 1500  # [MQTT-3.1.2-22]
         self._reader.max_packet_size = self.guard.limits.packet
-        self.device.connected()
+        self._is_idle = True
+        self.device.connected(self.principal.address)
         self.guard.watch(self)
 
     def refresh(self) -> None:
@@ -227,7 +230,7 @@ class Client:
         device = self.guard.attribution.device(self.certificate_id, self.client_id, self.has_assigned_id)
         if self.session is not None and device is not self.device:
             self.device.disconnected()
-            device.connected()
+            device.connected(self.principal.address)
         self.device = device
 
     def end(self, ending: Ending, now: Millis) -> None:
@@ -240,6 +243,8 @@ class Client:
             if self.version == V5 and ending.code is not None:
                 self.send(Disconnect(ending.code))
             self.device.disconnected()
+            if self._is_idle:
+                self.device.idled()
             self.guard.leave(self, ending.presence, now)
             self.guard.broker.detach(session, ending.with_will, now)
         self.guard.forget_deadline(self)

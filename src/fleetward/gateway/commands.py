@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fleetward.gateway.doors import Command, CountSessions, Drop, GetRetained, Publish, Reply
+from fleetward.gateway.doors import Command, CountSessions, Drop, GetRetained, ListRetained, Publish, Reply, Retained
 from fleetward.gateway.guard import Guard
 from fleetward.gateway.messages import received_message
 from fleetward.gateway.packets import NO_PROPERTIES, V5
@@ -20,6 +20,9 @@ def carry_out(guard: Guard, command: Command, now: Millis) -> Reply:
 
 
 def drop(guard: Guard, command: Drop, now: Millis) -> bool:
+    session = guard.broker.session(command.client_id)
+    if session is not None and session.peer is not None and not command.with_will:
+        session.testament = None
     return guard.drop(command.client_id, command.reason, command.forget, now)
 
 
@@ -43,6 +46,11 @@ def get_retained(guard: Guard, command: GetRetained, now: Millis) -> Publish | N
     return Publish(message.topic, message.payload, message.qos, True, dict(message.properties) or None)
 
 
+def list_retained(guard: Guard, command: ListRetained, now: Millis) -> tuple[Retained, ...]:
+    messages = guard.broker.retained_after(command.after, command.limit, now)
+    return tuple(Retained(message.topic, len(message.payload), message.qos) for message in messages)
+
+
 def count_sessions(guard: Guard, command: CountSessions, now: Millis) -> int:
     return guard.online()
 
@@ -51,5 +59,6 @@ COMMANDS: dict[type[Command], Callable[[Guard, Any, Millis], Reply]] = {
     Drop: drop,
     Publish: publish,
     GetRetained: get_retained,
+    ListRetained: list_retained,
     CountSessions: count_sessions,
 }

@@ -7,6 +7,7 @@ from fleetward.gateway.limits import Limits
 from fleetward.gateway.messages import Message
 from fleetward.gateway.packets import V5, Puback, Pubcomp, Pubrec, Pubrel, Reason
 from fleetward.gateway.sessions import Outgoing, Peer, Session
+from fleetward.gateway.shares import Shares
 from fleetward.model import Millis
 
 SHARE = 64
@@ -19,8 +20,7 @@ class Delivery:
     def __init__(self, limits: Limits, durable: Durable) -> None:
         self._limits = limits
         self._durable = durable
-        self._held_bytes = 0
-        self._held_by_owner: dict[str, int] = {}
+        self._held = Shares()
 
     # --- a message comes ----------------------------------------------------------------------------------------------
 
@@ -71,7 +71,7 @@ class Delivery:
     def restore(self, session: Session, outgoing: Outgoing) -> None:
         """Takes back what the durable file held, in order."""
         session.queue.append(outgoing)
-        self._count(session, outgoing.message.size)
+        self._count(session, outgoing.message.weight)
 
     # --- acknowledgements ---------------------------------------------------------------------------------------------
 
@@ -151,7 +151,7 @@ class Delivery:
         if message is not None and not message.has_expired(now):
             subscription, identifier = replay.grant.subscription, replay.grant.identifier
             identifiers = (identifier,) if identifier else ()
-            self.offer(session, message, min(subscription.qos, message.qos), True, identifiers, now)
+            self.offer(session, message.bare(), min(subscription.qos, message.qos), True, identifiers, now)
 
     def _release(self, session: Session, packet_id: int, reason: int = Reason.SUCCESS) -> None:
         if session.peer is not None:
@@ -169,12 +169,12 @@ class Delivery:
 
     def _hold(self, session: Session, outgoing: Outgoing) -> bool:
         """Makes the message one of the session's, when there is room: later messages are dropped, not earlier ones."""
-        size, limits = outgoing.message.size, self._limits
+        size, limits = outgoing.message.weight, self._limits
         if (
             len(session.queue) >= limits.queued_messages
             or session.held_bytes + size > limits.queued_bytes
-            or self._held_by_owner.get(session.owner, 0) + size > limits.queued_bytes_per_certificate
-            or self._held_bytes + size > limits.queued_bytes_total
+            or self._held.of(session.owner) + size > limits.queued_bytes_per_certificate
+            or self._held.total + size > limits.queued_bytes_total
         ):
             return False
         outgoing.order = session.next_order()
@@ -183,12 +183,7 @@ class Delivery:
 
     def _count(self, session: Session, size: int) -> None:
         session.held_bytes += size
-        self._held_bytes += size
-        held = self._held_by_owner.get(session.owner, 0) + size
-        if held:
-            self._held_by_owner[session.owner] = held
-        else:
-            self._held_by_owner.pop(session.owner, None)
+        self._held.add(session.owner, size)
 
     def _enqueue(self, session: Session, outgoing: Outgoing) -> None:
         session.queue.append(outgoing)
@@ -196,7 +191,7 @@ class Delivery:
 
     def _finish(self, session: Session, outgoing: Outgoing) -> None:
         session.inflight.pop(outgoing.packet_id, None)
-        self._count(session, -outgoing.message.size)
+        self._count(session, -outgoing.message.weight)
         if session.persistent:
             self._durable.forget_message(session.client_id, outgoing.order)
 

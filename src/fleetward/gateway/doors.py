@@ -2,7 +2,7 @@
 
 1. out: packed observation batches (`meter.batch.Batch`);
 2. out: what arrived on reserved topics, and presence events;
-3. in: the fleet as `Change`s, first the whole of it, then each step;
+3. in: the fleet as `Change`s, first the whole of it, then each step; and what is to be counted;
 4. in: commands, each with a reply.
 
 Everything that passes is a picklable value, so that the gateway can become a process of its own.
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from fleetward.meter.batch import Batch
-from fleetward.model import Change, Millis
+from fleetward.model import Change, Demand, Millis
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,27 @@ class Presence:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """A CONNECT was refused, and why in words. Not every one is told when there are many."""
+
+    client_id: str
+    certificate_id: str
+    address: str
+    why: str
+    time: Millis
+
+
+@dataclass(frozen=True, slots=True)
 class Drop:
-    """Close the connection of `client_id`, and forget its session when `forget`. Reply: whether one was open."""
+    """Close the connection of `client_id`, and forget its session when `forget`. Reply: whether one was open.
+
+    Its will is published only `with_will`.
+    """
 
     client_id: str
     reason: str = "SERVER_INITIATED_DISCONNECT"
     forget: bool = False
+    with_will: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +87,29 @@ class GetRetained:
 
 
 @dataclass(frozen=True, slots=True)
+class ListRetained:
+    """Reply: the first `limit` retained messages whose topics sort behind `after`, as `Retained`s in that order."""
+
+    after: str = ""
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Retained:
+    """A retained message without its payload."""
+
+    topic: str
+    payload_size: int
+    qos: int
+
+
+@dataclass(frozen=True, slots=True)
 class CountSessions:
     """Reply: how many clients are connected now."""
 
 
-Command: TypeAlias = Drop | Publish | GetRetained | CountSessions
-Reply: TypeAlias = "bool | int | Publish | None"
+Command: TypeAlias = Drop | Publish | GetRetained | ListRetained | CountSessions
+Reply: TypeAlias = "bool | int | Publish | tuple[Retained, ...] | None"
 
 
 class Outlets(Protocol):
@@ -86,6 +118,7 @@ class Outlets(Protocol):
     def batch(self, batch: Batch) -> None: ...
     def arrival(self, arrival: Arrival) -> None: ...
     def presence(self, presence: Presence) -> None: ...
+    def refused(self, refused: Refused) -> None: ...
 
 
 class Inlets(Protocol):
@@ -93,6 +126,9 @@ class Inlets(Protocol):
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Hands over a step of the change feed and returns at once; it takes effect before any command sent later."""
+
+    def demand(self, demand: Demand) -> None:
+        """Says what is to be counted beyond the basic metrics from now on, and returns at once."""
 
     def command(self, command: Command) -> Awaitable[Reply]: ...
 

@@ -17,7 +17,7 @@ from fleetward.gateway.admission import STANDING, Application, first_refusal
 from fleetward.gateway.broker import Broker
 from fleetward.gateway.client import Client, Link
 from fleetward.gateway.deadlines import Deadlines
-from fleetward.gateway.doors import Outlets, Presence
+from fleetward.gateway.doors import Outlets, Presence, Refused
 from fleetward.gateway.endings import CUT_OFF, SHUT_DOWN, dropped
 from fleetward.gateway.identity import Attribution, Principal
 from fleetward.gateway.limits import Limits
@@ -27,6 +27,8 @@ from fleetward.registry.view import FleetView, thing_context
 
 SWEEP_SHARE = 32
 """Connections decided anew before the loop turns to others."""
+
+REFUSALS_TOLD = 10
 
 
 class Guard:
@@ -55,6 +57,7 @@ class Guard:
         self._pool = DecisionPool()
         self._binds = quarantine_binds_certificate
         self._next_session = first_session
+        self._refusals = self._refusals_since = 0
         self._online: dict[str, Client] = {}
         self._by_certificate: dict[str, dict[Client, None]] = {}
         self._stale: dict[Client, None] = {}
@@ -101,6 +104,15 @@ class Guard:
             )
         )
 
+    def tell_refused(self, client: Client, why: str, now: Millis) -> None:
+        """Tells the house of a refused CONNECT, but of no more than REFUSALS_TOLD in a second."""
+        if now - self._refusals_since >= 1000:
+            self._refusals_since, self._refusals = now, 0
+        self._refusals += 1
+        if self._refusals <= REFUSALS_TOLD:
+            principal = client.principal
+            self.outlets.refused(Refused(client.client_id, client.certificate_id, principal.address, why, now))
+
     def online(self) -> int:
         return len(self._online)
 
@@ -131,7 +143,8 @@ class Guard:
             client.end(CUT_OFF, now)
 
     def still_admits(self, client: Client, now: Millis) -> bool:
-        return not first_refusal(STANDING, self.application(client, now))
+        code, _ = first_refusal(STANDING, self.application(client, now))
+        return not code
 
     # --- changes of the fleet -----------------------------------------------------------------------------------------
 

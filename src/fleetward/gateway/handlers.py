@@ -43,12 +43,19 @@ RESERVED_INPUT = re.compile(
 """The only `$` topics that clients may publish to: they are for the house, and nobody receives them."""
 
 
-def handle(client: Client, packet: Packet, now: Millis) -> None:
-    """Does what `packet` asks for, refuses it, or raises ProtocolViolation; `client.ended` may be true afterwards."""
+DELIVERIES = 8
+"""So many take about as long as a packet of usual work."""
+
+
+def handle(client: Client, packet: Packet, now: Millis) -> int:
+    """Does what `packet` asks for, refuses it, or raises ProtocolViolation; `client.ended` may be true afterwards.
+
+    Returns how much work that was, in packets of usual work.
+    """
     handler = HANDLERS.get(type(packet))
     if handler is None:
         raise ProtocolViolation(Reason.PROTOCOL_ERROR, f"{type(packet).__name__} is not for servers")
-    handler(client, packet, now)
+    return handler(client, packet, now) or 1
 
 
 # --- CONNECT ----------------------------------------------------------------------------------------------------------
@@ -66,12 +73,15 @@ def connect(client: Client, packet: Connect, now: Millis) -> None:
     known = guard.view.certificate(client.certificate_id) is not None
     if known:
         client.device.attempted()
-    refusal = first_refusal(ADMISSION, guard.application(client, now))
+        if not client.has_assigned_id:
+            guard.attribution.note(client.certificate_id, packet.client_id)
+    refusal, why = first_refusal(ADMISSION, guard.application(client, now))
     if not refusal:
         admit(client, packet, now)
         return
     if known and refusal == Reason.NOT_AUTHORIZED:
         client.device.denied("")
+    guard.tell_refused(client, why, now)
     refuse(client, refusal, now)
 
 
@@ -131,15 +141,16 @@ def slim(packet: Connect) -> None:
 # --- PUBLISH ----------------------------------------------------------------------------------------------------------
 
 
-def publish(client: Client, packet: Publish, now: Millis) -> None:
+def publish(client: Client, packet: Publish, now: Millis) -> int | None:
     access, limits, topic = client.access, client.guard.limits, packet.topic
     if packet.properties:
         check_properties(packet.properties)
     if len(packet.payload) > limits.payload:
         raise ProtocolViolation(Reason.PACKET_TOO_LARGE, "the payload is too large")
-    if limits.publishes_per_second and is_too_fast(client, len(packet.payload), now):
+    size = message_size(topic, packet.payload, packet.properties)
+    if limits.publishes_per_second and is_too_fast(client, size, now):
         client.end(endings.TOO_FAST, now)
-        return
+        return None
     known = access.known(PUBLISH, topic)
     if known is None and not topic_within(topic, limits):
         raise ProtocolViolation(Reason.TOPIC_NAME_INVALID, "the topic is too long or too deep")
@@ -147,10 +158,14 @@ def publish(client: Client, packet: Publish, now: Millis) -> None:
     if not allowed or (packet.retain and not access.may(RETAIN_PUBLISH, topic, now)):
         deny(client, packet, now)
     elif topic[0] == "$":
-        consume(client, packet, now)
+        consume(client, packet, size, now)
     else:
-        client.device.published(topic, message_size(topic, packet.payload))
-        client.guard.broker.publish(session_of(client), packet, now)
+        client.device.published(topic, size)
+        reached = client.guard.broker.publish(session_of(client), packet, now)
+        if not reached:
+            client.device.undelivered()
+        return reached // DELIVERIES
+    return None
 
 
 def check_properties(properties: Properties) -> None:
@@ -163,13 +178,15 @@ def check_properties(properties: Properties) -> None:
 def deny(client: Client, packet: Publish, now: Millis) -> None:
     """Never acknowledges a denied publish as a success: MQTT 5 can say no to QoS 1 and 2, the rest is closed."""
     client.device.denied(packet.topic)
+    client.device.tried(packet.topic)
+    client.device.spoke()
     if client.version == V5 and packet.qos:
         client.guard.broker.acknowledge(session_of(client), packet, Reason.NOT_AUTHORIZED)
     else:
         client.end(endings.DENIED, now)
 
 
-def consume(client: Client, packet: Publish, now: Millis) -> None:
+def consume(client: Client, packet: Publish, size: int, now: Millis) -> None:
     """Hands a message on a reserved input topic to the house, a QoS 2 message only once."""
     guard, session, topic = client.guard, session_of(client), packet.topic
     if not RESERVED_INPUT.fullmatch(topic):
@@ -177,7 +194,7 @@ def consume(client: Client, packet: Publish, now: Millis) -> None:
         return
     if len(packet.payload) > guard.limits.reserved_payload:
         raise ProtocolViolation(Reason.PACKET_TOO_LARGE, "the payload is too large")
-    client.device.published(topic, message_size(topic, packet.payload))
+    client.device.published(topic, size)
     if packet.qos != 2 or packet.packet_id not in session.awaiting_release:
         name, certificate_id, client_id = client.device.name, client.certificate_id, client.client_id
         guard.outlets.arrival(Arrival(name, certificate_id, client_id, topic, packet.payload, now))
@@ -193,37 +210,46 @@ def is_too_fast(client: Client, size: int, now: Millis) -> bool:
 # --- the other packets ------------------------------------------------------------------------------------------------
 
 
-def subscribe(client: Client, packet: Subscribe, now: Millis) -> None:
+def subscribe(client: Client, packet: Subscribe, now: Millis) -> int:
     if len(packet.subscriptions) > client.guard.limits.filters_per_subscribe:
         raise ProtocolViolation(Reason.QUOTA_EXCEEDED, "too many filters in one SUBSCRIBE")
+    client.device.spoke()
     refusals = [refusal_of(client, subscription.filter, now) for subscription in packet.subscriptions]
     client.guard.broker.subscribe(session_of(client), packet, refusals, now)
+    return len(refusals)
 
 
 def refusal_of(client: Client, text: str, now: Millis) -> int:
+    client.device.tried(text)
     if client.access.may(SUBSCRIBE, text, now):
         return 0
     client.device.denied(text)
     return Reason.NOT_AUTHORIZED
 
 
-def unsubscribe(client: Client, packet: Unsubscribe, now: Millis) -> None:
+def unsubscribe(client: Client, packet: Unsubscribe, now: Millis) -> int:
+    client.device.spoke()
     client.guard.broker.unsubscribe(session_of(client), packet)
+    return len(packet.filters)
 
 
 def puback(client: Client, packet: Puback, now: Millis) -> None:
+    client.device.spoke()
     client.guard.broker.puback(session_of(client), packet, now)
 
 
 def pubrec(client: Client, packet: Pubrec, now: Millis) -> None:
+    client.device.spoke()
     client.guard.broker.pubrec(session_of(client), packet, now)
 
 
 def pubrel(client: Client, packet: Pubrel, now: Millis) -> None:
+    client.device.spoke()
     client.guard.broker.release(session_of(client), packet)
 
 
 def pubcomp(client: Client, packet: Pubcomp, now: Millis) -> None:
+    client.device.spoke()
     client.guard.broker.pubcomp(session_of(client), packet, now)
 
 
@@ -245,7 +271,7 @@ def session_of(client: Client) -> Session:
     return client.session
 
 
-HANDLERS: dict[type[Packet], Callable[[Client, Any, Millis], None]] = {
+HANDLERS: dict[type[Packet], Callable[[Client, Any, Millis], int | None]] = {
     Connect: connect,
     Publish: publish,
     Puback: puback,

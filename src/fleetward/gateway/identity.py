@@ -54,7 +54,14 @@ class Attribution:
 
     def device(self, certificate_id: str, client_id: str, assigned: bool = False) -> DeviceMeter:
         """`assigned`: the client has no id of its own, so that none is to be remembered."""
-        return self._meter.device(*self._name(certificate_id, client_id, assigned))
+        device = self._meter.device(*self._name(certificate_id, client_id, assigned))
+        device.client_id = client_id or device.name
+        return device
+
+    def note(self, certificate_id: str, client_id: str) -> None:
+        """A known certificate was used with a client id: that counts under the certificate, whosever name it is."""
+        if self._meter.on_demand is not None:
+            self._meter.device(unregistered_id(certificate_id), certificate_id).identified(client_id)
 
     def _name(self, certificate_id: str, client_id: str, assigned: bool) -> tuple[int, str]:
         thing = self._view.association(certificate_id, client_id)

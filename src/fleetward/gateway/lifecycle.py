@@ -16,7 +16,8 @@ from fleetward.gateway.packets import V5, Connect, Reason
 from fleetward.gateway.routing import Targets
 from fleetward.gateway.saved import SavedMessage, SavedSession
 from fleetward.gateway.sessions import MAX_PACKET_ID, Grant, Outgoing, Peer, Session, Testament
-from fleetward.gateway.topics import SubscriptionTree
+from fleetward.gateway.shares import Shares
+from fleetward.gateway.topics import SubscriptionTree, levels_of
 from fleetward.model import Millis
 
 
@@ -29,16 +30,19 @@ class Sessions:
         durable: Durable,
         delivery: Delivery,
         subscriptions: SubscriptionTree[Session, Grant, Targets],
+        subscribed_levels: Shares,
     ) -> None:
         self.due_wills: deque[Testament] = deque()
         self._limits = limits
         self._durable = durable
         self._delivery = delivery
         self._subscriptions = subscriptions
+        self._subscribed_levels = subscribed_levels
         self._by_client_id: dict[str, Session] = {}
         self._expiries: Deadlines[Session] = Deadlines()
         self._delayed_wills: Deadlines[Session] = Deadlines()
         self._offline: dict[str, dict[Session, None]] = {}
+        self._unsaved: dict[Session, None] = {}
 
     def __iter__(self) -> Iterator[Session]:
         return iter(self._by_client_id.values())
@@ -110,16 +114,29 @@ class Sessions:
         self._fall_due(session)
         for text in session.grants:
             self._subscriptions.remove(text, session)
+            self._subscribed_levels.add(session.owner, -levels_of(text))
         session.grants.clear()
         self._delivery.forget_all(session)
         self._stop_waiting(session)
+        self._unsaved.pop(session, None)
         del self._by_client_id[session.client_id]
         if session.persistent:
             self._durable.forget_session(session.client_id)
 
     def save(self, session: Session) -> None:
+        self._unsaved.pop(session, None)
         if session.persistent:
             self._durable.save_session(session.saved())
+
+    def save_soon(self, session: Session) -> None:
+        """Once for all the packets of a turn: a session is saved as a whole, and that takes long for a large one."""
+        if session.persistent:
+            self._unsaved[session] = None
+
+    def save_changed(self) -> None:
+        """Saves what was to be saved soon."""
+        while self._unsaved:
+            self.save(next(iter(self._unsaved)))
 
     # --- sessions whose clients are away ------------------------------------------------------------------------------
 

@@ -24,6 +24,9 @@ class Limits:
     subscription_bytes: int = 64 * KIB
     """All filters of a session together: the subscription tree has at most one node for each of these bytes."""
 
+    subscription_levels_per_certificate: int = 500_000
+    """Levels of all filters of all its sessions together: the nodes they may take in the subscription tree."""
+
     publishes_per_second: int = 0
     publish_bytes_per_second: int = 0
     connects_per_second: int = 0

@@ -34,10 +34,12 @@ BACKLOG = 1024
 
 
 def server_context(certificate: Path, key: Path, authority: Path) -> ssl.SSLContext:
-    """TLS 1.2 or newer, and no client without a certificate that `authority` signed."""
+    """TLS 1.2 or newer, and no client without a certificate that `authority` signed, or that `Trust` adds."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_mode = ssl.CERT_REQUIRED
+    # Else OpenSSL refuses what does not end in a self-signed root: intermediate CAs, certificates that stand alone.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.load_cert_chain(certificate, key)
     context.load_verify_locations(authority)
     context.set_alpn_protocols(list(ALPN))
@@ -61,11 +63,15 @@ def allow_open_files(connections: int) -> None:
 class Connection(asyncio.Protocol):
     """One TLS connection: the `Link` of one client."""
 
-    def __init__(self, guard: Guard, now: Callable[[], Millis], opened: set[Connection]) -> None:
+    def __init__(
+        self, guard: Guard, now: Callable[[], Millis], opened: set[Connection], strangers: dict[Connection, None]
+    ) -> None:
         self.congested = False
         self._guard = guard
         self._now = now
         self._opened = opened
+        self._strangers = strangers
+        self._is_stranger = True
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._client: Client | None = None
@@ -80,6 +86,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by descent
         self._transport.set_write_buffer_limits(high=EAGER_BYTES)
         self._opened.add(self)
+        self._strangers[self] = None
         try:
             principal = self._principal(self._transport)
             self._client = self._guard.open(self, principal, self._now())
@@ -96,9 +103,13 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._guarded(lambda client: client.receive(data, self._now()))
+        if self._is_stranger and self._client is not None and self._client.session is not None:
+            self._is_stranger = False
+            self._strangers.pop(self, None)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._opened.discard(self)
+        self._strangers.pop(self, None)
         self._transport = None
         self._guarded(lambda client: client.lost(self._now()))
         self._client = None
@@ -195,7 +206,7 @@ class Connection(asyncio.Protocol):
 class Listener:
     """Accepts connections, sees them through their handshake, and keeps to the limits.
 
-    Those who dawdle over their handshake make room for newer ones, the oldest first.
+    Those who dawdle over their CONNECT or their handshake make room for newer ones, the oldest first.
     """
 
     def __init__(
@@ -212,6 +223,7 @@ class Listener:
         self._now = now
         self._max_connections = max_connections
         self._opened: set[Connection] = set()
+        self._strangers: dict[Connection, None] = {}  # those that were not admitted yet
         self._handshakes: dict[asyncio.Task[None], None] = {}
 
     @property
@@ -231,17 +243,31 @@ class Listener:
             self._take(accepted)
 
     def _take(self, accepted: socket.socket) -> None:
-        is_full = len(self._opened) + len(self._handshakes) >= self._max_connections
-        if is_full and not self._handshakes:
+        if len(self._opened) + len(self._handshakes) >= self._max_connections and not self._make_room():
             accepted.close()
             return
-        if is_full or len(self._handshakes) >= self._limits.handshakes:
-            oldest = next(iter(self._handshakes))
-            del self._handshakes[oldest]
-            oldest.cancel()
+        if len(self._handshakes) >= self._limits.handshakes:
+            self._break_off_handshake()
         task = asyncio.create_task(self._shake_hands(accepted))
         self._handshakes[task] = None
         task.add_done_callback(lambda done: self._handshakes.pop(done, None))
+
+    def _make_room(self) -> bool:
+        """Breaks off a connection that nobody was admitted on; False when there is none."""
+        if self._strangers:
+            oldest = next(iter(self._strangers))
+            del self._strangers[oldest]
+            oldest.abort()
+        elif self._handshakes:
+            self._break_off_handshake()
+        else:
+            return False
+        return True
+
+    def _break_off_handshake(self) -> None:
+        oldest = next(iter(self._handshakes))
+        del self._handshakes[oldest]
+        oldest.cancel()
 
     async def _shake_hands(self, accepted: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -249,7 +275,7 @@ class Listener:
             accepted.setblocking(False)
             accepted.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             await loop.connect_accepted_socket(
-                lambda: Connection(self._guard, self._now, self._opened),
+                lambda: Connection(self._guard, self._now, self._opened, self._strangers),
                 accepted,
                 ssl=self._context,
                 ssl_handshake_timeout=self._limits.handshake_seconds,

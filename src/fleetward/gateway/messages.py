@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, cast
+
 from fleetward.gateway.codec import encode_publish
 from fleetward.gateway.packets import NO_PROPERTIES, V5, Properties, Publish, Will
 from fleetward.gateway.saved import SavedMessage
@@ -38,15 +41,48 @@ def _packet_id_offset(data: bytes) -> int:
     return start + 2 + (data[start] << 8 | data[start + 1])
 
 
-def message_size(topic: str, payload: bytes) -> int:
-    """Topic bytes plus payload bytes: what metering counts."""
-    return (len(topic) if topic.isascii() else len(topic.encode())) + len(payload)
+FREE_TEXT = ("content_type", "response_topic", "correlation_data")
+"""With the user properties, those among FORWARDED that carry what the sender likes."""
+
+OBJECT_BYTES = 512
+PROPERTY_BYTES = 160
+"""What a message and each of its user properties cost in memory beside their contents, about."""
+
+
+def message_size(topic: str, payload: bytes, properties: Properties = NO_PROPERTIES) -> int:
+    """Topic bytes plus payload bytes: what metering counts. What MQTT 5 properties carry counts too, or a device would
+    send in them what it must not send in a payload."""
+    size = text_bytes(topic) + len(payload)
+    return size + properties_size(properties) if properties else size
+
+
+def message_weight(size: int, properties: Properties) -> int:
+    """About what a message of that size takes in memory, in bytes."""
+    return OBJECT_BYTES + size + PROPERTY_BYTES * len(user_properties(properties) if properties else ())
+
+
+def properties_size(properties: Properties) -> int:
+    """Bytes of what the free properties of a message say."""
+    said: list[Any] = [properties.get(name, "") for name in FREE_TEXT]
+    said += [text for pair in user_properties(properties) for text in pair]
+    return sum(text_bytes(each) if isinstance(each, str) else len(each) for each in said)
+
+
+def user_properties(properties: Properties) -> Sequence[tuple[str, str]]:
+    return cast(Sequence[tuple[str, str]], properties.get("user_property", ()))
+
+
+def text_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
 
 
 class Message:
-    """What was published: immutable, shared by all who receive it, encoded once for each form it is sent in."""
+    """What was published: immutable, shared by all who receive it, encoded once for each form it is sent in.
 
-    __slots__ = ("_frames", "expires_at", "payload", "properties", "qos", "retain", "sender", "size", "topic")
+    `weight` is about what it takes in memory.
+    """
+
+    __slots__ = ("_frames", "expires_at", "payload", "properties", "qos", "retain", "sender", "size", "topic", "weight")
 
     def __init__(
         self,
@@ -65,8 +101,13 @@ class Message:
         self.properties = properties
         self.sender = sender
         self.expires_at = expires_at
-        self.size = message_size(topic, payload)
+        self.size = message_size(topic, payload, properties)
+        self.weight = message_weight(self.size, properties)
         self._frames: dict[tuple[int, int, bool, tuple[int, ...]], Frame] = {}
+
+    def bare(self) -> Message:
+        """The same message without its encoded forms: what is kept for long keeps none of them."""
+        return Message(self.topic, self.payload, self.qos, self.retain, self.properties, self.sender, self.expires_at)
 
     def has_expired(self, now: Millis) -> bool:
         return self.expires_at is not None and self.expires_at <= now

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 
 from fleetward.gateway.messages import Message
+from fleetward.gateway.topics import levels_of
 from fleetward.model import Millis
+
+NODE_BYTES = 256
+"""What a level of a topic costs in memory, about."""
 
 
 class _Node:
@@ -24,6 +29,7 @@ class RetainedMessages:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._by_topic: dict[str, Message] = {}
+        self._topics: list[str] = []  # sorted
         self._root = _Node()
 
     def __len__(self) -> int:
@@ -37,16 +43,28 @@ class RetainedMessages:
         message = self._by_topic.get(topic)
         return None if message is None or message.has_expired(now) else message
 
+    def after(self, topic: str, limit: int, now: Millis) -> list[Message]:
+        """At most `limit` messages in the order of their topics, from the first one after `topic`."""
+        found: list[Message] = []
+        for index in range(bisect_right(self._topics, topic), len(self._topics)):
+            if len(found) == limit:
+                break
+            if (message := self.get(self._topics[index], now)) is not None:
+                found.append(message)
+        return found
+
     def put(self, message: Message) -> bool:
         """Keeps `message` for its topic; False when there is no room, and then nothing changed."""
         before = self._by_topic.get(message.topic)
-        size = self._bytes + message.size - (before.size if before else 0)
+        size = self._bytes + _weight(message) - (_weight(before) if before else 0)
         if size > self._max_bytes or (before is None and len(self._by_topic) >= self._max_messages):
             return False
+        if before is None:
+            insort(self._topics, message.topic)
         node = self._root
         for level in message.topic.split("/"):
             node = node.children.setdefault(level, _Node())
-        node.message = self._by_topic[message.topic] = message
+        node.message = self._by_topic[message.topic] = message.bare()
         self._bytes = size
         return True
 
@@ -55,7 +73,8 @@ class RetainedMessages:
         message = self._by_topic.pop(topic, None)
         if message is None:
             return False
-        self._bytes -= message.size
+        del self._topics[bisect_left(self._topics, topic)]
+        self._bytes -= _weight(message)
         levels = topic.split("/")
         path = [self._root]
         for level in levels:
@@ -73,17 +92,30 @@ class RetainedMessages:
         It is lazy and survives changes to the tree, so that a subscription to everything can be served a bit at a time.
         """
         levels = text.split("/")
-        waiting = [(self._root, 0)]
+        waiting: list[tuple[Iterator[_Node], int]] = [(iter((self._root,)), 0)]
         while waiting:
-            node, depth = waiting.pop()
+            nodes, depth = waiting[-1]
+            node = next(nodes, None)
+            if node is None:
+                waiting.pop()
+                continue
             wanted = levels[depth] if depth < len(levels) else None
             yield node.message if wanted is None or wanted == "#" else None
             if wanted in ("+", "#"):
-                following = depth if wanted == "#" else depth + 1
-                waiting += [(child, following) for name, child in node.children.items() if not self._hides(node, name)]
+                waiting.append((self._below(node), depth if wanted == "#" else depth + 1))
             elif wanted is not None and wanted in node.children:
-                waiting.append((node.children[wanted], depth + 1))
+                waiting.append((iter((node.children[wanted],)), depth + 1))
 
-    def _hides(self, node: _Node, name: str) -> bool:
-        """Wildcards in the first level do not match names that begin with `$` [MQTT-4.7.2-1]."""
-        return node is self._root and name.startswith("$")
+    def _below(self, node: _Node) -> Iterator[_Node]:
+        """The nodes under `node` at this moment, one by one: there may be very many.
+
+        Wildcards in the first level do not match names that begin with `$` [MQTT-4.7.2-1].
+        """
+        hides = node is self._root
+        children = zip(list(node.children), list(node.children.values()), strict=True)
+        return (child for name, child in children if not (hides and name.startswith("$")))
+
+
+def _weight(message: Message) -> int:
+    """A message may need a node of its own for every level of its topic."""
+    return message.weight + NODE_BYTES * levels_of(message.topic)

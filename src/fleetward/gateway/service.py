@@ -23,9 +23,10 @@ from fleetward.gateway.durable import Durable, DurableFile, NullDurable
 from fleetward.gateway.guard import Guard
 from fleetward.gateway.limits import LIMITS
 from fleetward.gateway.listener import BACKLOG, Listener, allow_open_files, server_context
+from fleetward.gateway.trust import Trust
 from fleetward.meter.batch import TICK_MILLIS
 from fleetward.meter.meter import Meter
-from fleetward.model import Change, Millis
+from fleetward.model import Change, Demand, Millis
 from fleetward.registry.view import FleetView
 from fleetward.settings import Settings
 
@@ -82,6 +83,7 @@ class Gateway:
         self._thread: threading.Thread | None = None
         self._started = threading.Event()
         self._failure: BaseException | None = None
+        self._demand = Demand()
         self._awaited: dict[asyncio.Future[Reply], asyncio.AbstractEventLoop] = {}
 
     # --- starting and stopping, from the house's thread ---------------------------------------------------------------
@@ -92,6 +94,7 @@ class Gateway:
         self._tick_end = _next_boundary(self._last)
         self._meter = Meter(f"local-{token_hex(4)}", self._last)  # each run counts its batches anew
         context = server_context(self._tls.certificate, self._tls.key, self._tls.authority)
+        self._trust = Trust(context)
         listening = _bind(self._settings.mqtt_host, self._settings.mqtt_port)
         try:
             if self._durable_file is not None:
@@ -149,6 +152,13 @@ class Gateway:
             with suppress(RuntimeError):  # stopped
                 self._loop.call_soon_threadsafe(self._apply)
 
+    def demand(self, demand: Demand) -> None:
+        """Says what to count beyond the basic metrics, and returns at once; see `Inlets`."""
+        self._demand = demand
+        if self._loop is not None:
+            with suppress(RuntimeError):  # stopped
+                self._loop.call_soon_threadsafe(self._meet)
+
     def command(self, command: Command) -> asyncio.Future[Reply]:
         """Carries out a command; the reply, or what went wrong, arrives on the caller's running loop."""
         house = asyncio.get_running_loop()
@@ -198,6 +208,7 @@ class Gateway:
         loop.set_exception_handler(_report)
         self._stopping = asyncio.Event()
         self._loop = loop
+        self._meet()
         self._apply()
         serving = asyncio.create_task(self._listener.serve())
         self._on_tick()
@@ -218,11 +229,16 @@ class Gateway:
         except Exception:
             log.exception("mqtt.tick_failed")
 
+    def _meet(self) -> None:
+        self.now()  # hands over what was counted by the demand before
+        self._meter.meet(self._demand)
+
     def _apply(self) -> None:
         while self._steps:
             for change in self._steps.popleft():
                 try:
                     self._guard.apply(change)
+                    self._trust.apply(change)
                 except Exception:
                     log.exception("mqtt.change_failed", kind=change.kind, key=change.key)
         self._sweep()

@@ -33,6 +33,11 @@ def is_topic_filter(text: str) -> bool:
     return all(len(level) == 1 or WILDCARDS.isdisjoint(level) for level in levels)
 
 
+def levels_of(text: str) -> int:
+    """How many levels a topic or filter has."""
+    return text.count("/") + 1
+
+
 def has_wildcards(text: str) -> bool:
     return "+" in text or "#" in text
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from fleetward.model import Millis
 
 Ids: TypeAlias = NDArray[np.int64]
 Column: TypeAlias = tuple[str, str]
-"""(metric, dimension); the dimension is "" until a profile uses one."""
+"""(metric, dimension); the dimension is "" or "IN:name" or "NOT_IN:name"."""
 
 TICK_MILLIS = 250
 
@@ -27,13 +27,17 @@ def unregistered_id(name: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """What one metric saw in one tick, one row per device: how many observations, their sum and their extremes."""
+    """What one metric saw in one tick, one row per device: how many observations, their sum and their extremes.
+
+    `items` are, for a metric of elements (addresses, topics tried…), those of each row; None for all others.
+    """
 
     device: Ids
     count: Ids
     total: Ids
     minimum: Ids
     maximum: Ids
+    items: Sequence[tuple[Any, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ import numpy as np
 
 from fleetward.meter import metrics
 from fleetward.meter.batch import Batch, Cells, Column, Ids, TopicCells
-from fleetward.model import Millis
+from fleetward.meter.on_demand import OnDemand, digest, network_of
+from fleetward.model import Demand, Millis
 
 MAX_TOPICS = 8
 """Topic counters per device and tick."""
@@ -30,11 +31,13 @@ _UNSEEN = 2**63 - 1
 class DeviceMeter:
     """Counts for one device; every call is one observation. Held by the device's session, forgotten with it."""
 
-    __slots__ = ("__weakref__", "_meter", "_row", "_tick", "_topics", "id", "name")
+    __slots__ = ("__weakref__", "_meter", "_row", "_tick", "_topics", "address", "client_id", "id", "name")
 
     def __init__(self, meter: Meter, id: int, name: str) -> None:
         self.id = id
         self.name = name
+        self.client_id = name  # the last one it used, and below the address it came from
+        self.address = ""
         self._meter = meter
         self._tick = -1
         self._row = 0
@@ -50,42 +53,98 @@ class DeviceMeter:
             meter._largest[row] = size
         if size < meter._smallest[row]:
             meter._smallest[row] = size
-        if len(topic) > MAX_TOPIC_LENGTH:
-            topic = topic[:MAX_TOPIC_LENGTH]
-        cell = self._topics.get(topic)
+        shown = topic if len(topic) <= MAX_TOPIC_LENGTH else topic[:MAX_TOPIC_LENGTH]
+        cell = self._topics.get(shown)
         if cell is None:
-            cell = meter._enter_topic(self, topic)
+            cell = meter._enter_topic(self, shown)
         meter._topic_messages[cell] += 1
         meter._topic_bytes[cell] += size
+        if meter.on_demand is not None:
+            _published(meter.on_demand, self, topic, size)
 
     def received(self, topic: str, size: int) -> None:
         """A message was delivered to the device."""
         meter = self._meter
         meter._received[self._row if self._tick == meter._tick else meter._enter(self)] += 1
+        if meter.on_demand is not None:
+            meter.on_demand.about(metrics.MESSAGES_RECEIVED, self.id, topic, self.client_id)
 
     def denied(self, topic: str) -> None:
         """Policy denied the device something; `topic` is "" when it was not about a topic."""
         meter = self._meter
         meter._denied[self._row if self._tick == meter._tick else meter._enter(self)] += 1
+        if meter.on_demand is not None:
+            meter.on_demand.about(metrics.AUTHORIZATION_FAILURES, self.id, topic, self.client_id)
 
     def attempted(self) -> None:
         """The device sent a CONNECT, whatever became of it."""
         meter = self._meter
         meter._attempted[self._row if self._tick == meter._tick else meter._enter(self)] += 1
 
-    def connected(self) -> None:
-        """A session of the device began."""
+    def connected(self, address: str = "") -> None:
+        """A session of the device began, from an address that may be unknown."""
         meter = self._meter
+        self.address = address
         meter._connected[self._row if self._tick == meter._tick else meter._enter(self)] += 1
+        if meter.on_demand is not None and address:
+            meter.on_demand.note(metrics.SOURCE_IP, self.id, address)
+            meter.on_demand.note(metrics.NEW_NETWORK, self.id, network_of(address))
 
     def disconnected(self) -> None:
         """A session of the device ended."""
         meter = self._meter
         meter._disconnected[self._row if self._tick == meter._tick else meter._enter(self)] += 1
 
+    # --- counted only on demand ---
+
+    def spoke(self) -> None:
+        """The device sent a packet other than PINGREQ and an accepted PUBLISH, which tells by itself."""
+        self._more(metrics.SILENCE)
+
+    def tried(self, topic: str) -> None:
+        """The device asked for a topic, whatever the answer; an accepted PUBLISH tells by itself."""
+        if self._meter.on_demand is not None:
+            self._more(metrics.TOPICS_TRIED, digest(topic))
+
+    def undelivered(self) -> None:
+        """The device published what nobody subscribes to."""
+        self._more(metrics.UNDELIVERABLE)
+
+    def idled(self) -> None:
+        """A connection of the device ended without a packet after its CONNECT."""
+        self._more(metrics.IDLE_CONNECTIONS)
+
+    def identified(self, client_id: str) -> None:
+        """The device is a certificate, which was used with this client id."""
+        self._more(metrics.CLIENT_IDS, digest(client_id))
+
+    def _more(self, metric: str, item: str = "") -> None:
+        meter = self._meter
+        if meter.on_demand is None or not meter.on_demand.wants(metric):
+            return
+        if self._tick != meter._tick:
+            meter._enter(self)
+        if item:
+            meter.on_demand.note(metric, self.id, item)
+        else:
+            meter.on_demand.count(metric, self.id)
+
+
+def _published(on_demand: OnDemand, device: DeviceMeter, topic: str, size: int) -> None:
+    id, client_id = device.id, device.client_id
+    on_demand.about(metrics.MESSAGE_SIZE, id, topic, client_id, size)
+    on_demand.about(metrics.MESSAGES_SENT, id, topic, client_id)
+    on_demand.note_about(metrics.SOURCE_IP, id, topic, client_id, device.address)
+    on_demand.count(metrics.SILENCE, id)
+    if on_demand.wants(metrics.TOPICS_TRIED):
+        on_demand.note(metrics.TOPICS_TRIED, id, digest(topic))
+
 
 class Meter:
-    """All device meters of one gateway run. Not thread-safe: it belongs to the gateway's thread."""
+    """All device meters of one gateway run. Not thread-safe: it belongs to the gateway's thread.
+
+    `on_demand` counts what is not basic; None while nobody asks for any.
+    """
 
     def __init__(self, gateway: str, now: Millis) -> None:
         self.gateway = gateway
@@ -93,6 +152,7 @@ class Meter:
         self._tick = 0
         self._devices: WeakValueDictionary[int, DeviceMeter] = WeakValueDictionary()
         self._mentioned = _Mentioned(now)
+        self.on_demand: OnDemand | None = None
         self._clear()
 
     def device(self, id: int, name: str) -> DeviceMeter:
@@ -101,6 +161,11 @@ class Meter:
         if device is None:
             device = self._devices[id] = DeviceMeter(self, id, name)
         return device
+
+    def meet(self, demand: Demand) -> None:
+        """From now on counts what `demand` says besides the basic metrics; what is unchanged goes on."""
+        if self.on_demand is None or self.on_demand.demand != demand:
+            self.on_demand = OnDemand(demand) if demand.columns else None
 
     def flush(self, end: Millis) -> Batch:
         """Everything since the last flush, as the batch of [last end, end). `end` must not go back."""
@@ -113,7 +178,7 @@ class Meter:
             names=self._names,
             connected=np.repeat(ids, _view(self._connected)),
             disconnected=np.repeat(ids, disconnected),
-            cells=self._pack_cells(ids, disconnected),
+            cells=self._pack_cells(ids, disconnected) | (self.on_demand.pack() if self.on_demand else {}),
             topics=self._pack_topics(),
         )
         self._start = batch.end
@@ -168,8 +233,8 @@ class Meter:
         sent = _view(self._sent)
         senders = sent > 0
         if senders.any():
-            sizes = (_view(column)[senders] for column in (self._bytes, self._smallest, self._largest))
-            cells[metrics.MESSAGE_SIZE, ""] = Cells(ids[senders], sent[senders], *sizes)
+            size, low, high = (_view(column)[senders] for column in (self._bytes, self._smallest, self._largest))
+            cells[metrics.MESSAGE_SIZE, ""] = Cells(ids[senders], sent[senders], size, low, high)
         for metric, count in (
             (metrics.MESSAGES_SENT, sent),
             (metrics.MESSAGES_RECEIVED, _view(self._received)),

@@ -99,7 +99,7 @@ def parse(
 
     Raises MalformedPolicy, and nothing else, for a text that is not a policy or asks for something unsupported.
     """
-    document = _object(_load(text, max_characters), "the document")
+    document = _object(load(text, max_characters), "the document")
     _only(document, ("Version", "Id", "Statement"), "the document")
     version = document.get("Version", "2008-10-17")
     if version not in ("2012-10-17", "2008-10-17"):
@@ -115,7 +115,7 @@ def parse(
     return Policy(name, denies, allows, folds_keys=keys is None)
 
 
-def _load(text: str, max_characters: int) -> Any:
+def load(text: str, max_characters: int) -> Any:
     if len(text) > MAX_TEXT or len("".join(text.split())) > max_characters:
         raise malformed(f"it is longer than {max_characters} characters, white space not counted")
     try:

@@ -19,7 +19,6 @@ from typing import Literal
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -27,8 +26,6 @@ from fleetward import errors
 from fleetward.model import Millis
 from fleetward.registry.certificate_context import certificate_context as certificate_context
 from fleetward.registry.issuing import (
-    CURVES,
-    RSA_SIZES,
     STRONG_HASHES,
     PrivateKey,
     PublicKey,
@@ -40,6 +37,7 @@ from fleetward.registry.issuing import (
     read_certificate,
     read_key,
     self_signed,
+    strong,
     write_private,
 )
 
@@ -200,21 +198,13 @@ def _read_csr(pem: str) -> tuple[x509.Name, PublicKey]:
     if len(pem) > MAX_CSR:
         raise ValueError("it is too long")
     request = x509.load_pem_x509_csr(pem.encode())
-    public = _strong(request.public_key())
+    public = strong(request.public_key())
     algorithm = request.signature_hash_algorithm
     if algorithm is None or algorithm.name not in STRONG_HASHES:
         raise ValueError("it must be signed with SHA-256, SHA-384 or SHA-512")
     if not request.is_signature_valid:
         raise ValueError("its signature does not match its key")
     return request.subject if len(request.subject.rdns) else DEVICE_SUBJECT, public
-
-
-def _strong(key: object) -> PublicKey:
-    if isinstance(key, rsa.RSAPublicKey) and key.key_size in RSA_SIZES and key.public_numbers().e >= 3:
-        return key
-    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in CURVES:
-        return key
-    raise ValueError("its key must be RSA of 2048 to 8192 bits, or ECC on P-256, P-384 or P-521")
 
 
 def _alternative_names(names: Iterable[str]) -> x509.SubjectAlternativeName:

@@ -24,6 +24,15 @@ STRONG_HASHES = ("sha256", "sha384", "sha512")
 """What CreateCertificateFromCsr accepts; the upper bound for RSA is ours: long keys make slow handshakes."""
 
 
+def strong(key: object) -> PublicKey:
+    """The key, if it may belong to a device or an authority; ValueError otherwise."""
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size in RSA_SIZES and key.public_numbers().e >= 3:
+        return key
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in CURVES:
+        return key
+    raise ValueError("its key must be RSA of 2048 to 8192 bits, or ECC on P-256, P-384 or P-521")
+
+
 def new_key(kind: Literal["rsa", "ec"]) -> PrivateKey:
     """RSA of 2048 bits, or ECDSA on P-256."""
     return rsa.generate_private_key(65537, 2048) if kind == "rsa" else ec.generate_private_key(ec.SECP256R1())

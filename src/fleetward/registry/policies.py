@@ -10,7 +10,7 @@ from sqlalchemy.engine import RowMapping
 from fleetward import arn, errors
 from fleetward.policy.document import parse
 from fleetward.registry import certificates, groups
-from fleetward.registry.things import near_name
+from fleetward.registry.names import near_name
 from fleetward.store.database import Reader, Transaction
 from fleetward.store.tables.registry import policies, policy_attachments, policy_versions
 
@@ -57,9 +57,8 @@ def create(tx: Transaction, name: str, document: str) -> None:
     parse(document, name)
     if find(tx, name) is not None:
         raise errors.ResourceAlreadyExists(f"Policy cannot be created - name already exists (name={name})")
-    tx.execute(
-        policies.insert().values(name=name, default_version=1, last_version=1, created_at=tx.now, modified_at=tx.now)
-    )
+    row = {"name": name, "default_version": 1, "last_version": 1, "created_at": tx.now, "modified_at": tx.now}
+    tx.execute(policies.insert(), [row])
     _insert_version(tx, name, 1, document)
     tx.touch("policy", name)
 
@@ -99,7 +98,7 @@ def delete_version(tx: Transaction, name: str, number: int) -> None:
 def delete(tx: Transaction, name: str) -> None:
     """Deletes a policy that has only its default version and is attached to nothing."""
     get(tx, name)
-    if targets(tx, name):
+    if targets(tx, name, limit=1):
         raise errors.DeleteConflict(
             f"The policy cannot be deleted as the policy is attached to one or more principals (name={name})"
         )
@@ -121,7 +120,7 @@ def attach(tx: Transaction, name: str, target_arn: str) -> None:
         return
     if len(current) >= ATTACHMENT_LIMITS[kind]:
         raise errors.LimitExceeded(f"{target_arn} already has {ATTACHMENT_LIMITS[kind]} policies, the most it can have")
-    tx.execute(policy_attachments.insert().values(policy_name=name, target_kind=kind, target=target))
+    tx.execute(policy_attachments.insert(), [{"policy_name": name, "target_kind": kind, "target": target}])
     tx.touch(TOUCHED[kind], target)
 
 
@@ -145,10 +144,34 @@ def attached(look: Reader, kind: str, target: str) -> list[str]:
     return list(look.execute(sa.select(column).where(*where).order_by(column)).scalars())
 
 
-def targets(look: Reader, name: str) -> Sequence[RowMapping]:
-    """Where a policy is attached: rows with target_kind and target."""
+def documents(look: Reader, names: Sequence[str]) -> dict[str, str]:
+    """Name → the text of the default version, for those of the policies that there are."""
+    is_default = sa.and_(
+        policy_versions.c.policy_name == policies.c.name, policy_versions.c.version == policies.c.default_version
+    )
+    statement = sa.select(policies.c.name, policy_versions.c.document).join(policy_versions, is_default)
+    return {name: text for name, text in look.execute(statement.where(policies.c.name.in_(list(names))))}
+
+
+def targets(
+    look: Reader,
+    name: str,
+    kind: str | None = None,
+    limit: int | None = None,
+    after: tuple[str, str] | None = None,
+    ascending: bool = True,
+) -> Sequence[RowMapping]:
+    """Where a policy is attached (of one kind, if asked): rows behind `after`, by (target_kind, target)."""
     table = policy_attachments
-    return look.all(sa.select(table).where(table.c.policy_name == name).order_by(table.c.target_kind, table.c.target))
+    place = sa.tuple_(table.c.target_kind, table.c.target)
+    statement = sa.select(table).where(table.c.policy_name == name)
+    if kind is not None:
+        statement = statement.where(table.c.target_kind == kind)
+    if after is not None:
+        statement = statement.where(place > sa.tuple_(*after) if ascending else place < sa.tuple_(*after))
+    columns = (table.c.target_kind, table.c.target)
+    order = columns if ascending else [column.desc() for column in columns]
+    return look.all(statement.order_by(*order).limit(limit))
 
 
 def find_target(look: Reader, target_arn: str) -> tuple[str, str]:
@@ -164,4 +187,5 @@ def find_target(look: Reader, target_arn: str) -> tuple[str, str]:
 
 
 def _insert_version(tx: Transaction, name: str, number: int, document: str) -> None:
-    tx.execute(policy_versions.insert().values(policy_name=name, version=number, document=document, created_at=tx.now))
+    row = {"policy_name": name, "version": number, "document": document, "created_at": tx.now}
+    tx.execute(policy_versions.insert(), [row])

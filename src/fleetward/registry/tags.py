@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -11,6 +12,22 @@ from fleetward.store.database import Reader, Transaction
 from fleetward.store.tables.registry import tags
 
 MAX_TAGS = 50
+
+
+RESERVED = "aws:"
+"""How the keys of AWS's own tags begin."""
+
+
+def given(params: Mapping[str, Any]) -> dict[str, str]:
+    """The tags in an operation's parameters, by key; one that nobody may set, or that comes twice, is refused."""
+    found: dict[str, str] = {}
+    for tag in params.get("tags", ()):
+        if tag["Key"].lower().startswith(RESERVED):
+            raise errors.InvalidRequest(f"Tag keys that begin with {RESERVED} are reserved")
+        if tag["Key"] in found:
+            raise errors.InvalidRequest(f"Tag key {tag['Key']} is given twice")
+        found[tag["Key"]] = tag.get("Value", "")
+    return found
 
 
 def of(look: Reader, arn: str) -> dict[str, str]:

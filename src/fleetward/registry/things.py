@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
+import uuid
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
 
 from fleetward import errors
+from fleetward.registry import thing_attributes, thing_types
+from fleetward.registry.names import near_name
 from fleetward.store.database import Reader, Transaction
 from fleetward.store.tables.registry import thing_group_members, thing_principals, things
+
+IDENTITIES = uuid.UUID("5b1f4c36-7d0e-4f57-9a6e-0c5a3f1d2e84")
+"""The namespace of things' ids."""
 
 
 def find(look: Reader, name: str) -> RowMapping | None:
@@ -22,25 +27,44 @@ def get(look: Reader, name: str) -> RowMapping:
     """The thing's row, or ResourceNotFound."""
     row = find(look, name)
     if row is None:
-        raise errors.ResourceNotFound(f"Thing {name} not found.{_near(look, name)}")
+        raise errors.ResourceNotFound(f"Thing {name} not found.{near_name(look, things.c.name, name)}")
     return row
+
+
+def identity(thing: Mapping[Any, Any]) -> str:
+    """The id of a thing's row as AWS shows it, a UUID; a thing that is made anew under the same name has another."""
+    return str(uuid.uuid5(IDENTITIES, f"{thing['id']}/{thing['name']}/{thing['created_at']}"))
+
+
+def by_name(look: Reader, limit: int, after: str | None, type_name: str | None = None) -> Sequence[RowMapping]:
+    """Rows of things (of one type, if asked) in the order of their names, behind `after`."""
+    statement = sa.select(things)
+    if type_name is not None:
+        statement = statement.where(things.c.type_name == type_name)
+    if after is not None:
+        statement = statement.where(things.c.name > after)
+    return look.all(statement.order_by(things.c.name).limit(limit))
 
 
 def create(
     tx: Transaction, name: str, attributes: Mapping[str, str] | None = None, type_name: str | None = None
-) -> RowMapping:
-    """Creates the thing; the same configuration again succeeds, another one is a conflict."""
+) -> Mapping[Any, Any]:
+    """Creates the thing and returns its row; the same configuration again succeeds, another one is a conflict."""
     wanted = _without_empty(attributes or {})
     existing = find(tx, name)
     if existing is not None:
         if (existing["attributes"], existing["type_name"]) != (wanted, type_name):
             raise errors.ResourceAlreadyExists(
-                f"Thing {name} already exists in account with different attributes", resourceId=name
+                f"Thing {name} already exists in account with different attributes", resourceId=identity(existing)
             )
         return existing
-    tx.execute(things.insert().values(name=name, attributes=wanted, type_name=type_name, version=1, created_at=tx.now))
+    thing_attributes.check(wanted, type_name)
+    searchable = None if type_name is None else thing_types.usable(tx, type_name)["searchable_attributes"]
+    row = {"name": name, "attributes": wanted, "type_name": type_name, "version": 1, "created_at": tx.now}
+    made = tx.execute(things.insert().returning(things.c.id), [row]).scalar_one()
+    thing_attributes.index(tx, name, wanted, searchable)
     tx.touch("thing", name)
-    return get(tx, name)
+    return {**row, "id": made}
 
 
 def update(
@@ -49,14 +73,25 @@ def update(
     attributes: Mapping[str, str] | None = None,
     merge: bool = False,
     expected_version: int | None = None,
+    type_name: str | None = None,
+    remove_type: bool = False,
 ) -> None:
-    """Replaces the attributes, or merges them; an empty value removes its attribute."""
+    """Replaces the attributes, or merges them; an empty value removes its attribute. Gives a type or takes it away."""
     row = get(tx, name)
     check_version(row, expected_version, f"thing {name}")
-    values: dict[str, Any] = {"version": row["version"] + 1}
+    if remove_type and type_name is not None:
+        raise errors.InvalidRequest("thingTypeName and removeThingType cannot be given together")
+    if type_name is not None and type_name != row["type_name"]:
+        thing_types.usable(tx, type_name)
+    kind = None if remove_type else type_name or row["type_name"]
+    values: dict[str, Any] = {"version": row["version"] + 1, "type_name": kind, "attributes": row["attributes"]}
     if attributes is not None:
         values["attributes"] = _without_empty({**row["attributes"], **attributes} if merge else attributes)
+    thing_attributes.check(values["attributes"], kind)
     tx.execute(things.update().where(things.c.name == name).values(**values))
+    thing_attributes.forget(tx, name)
+    searchable = None if kind is None else thing_types.get(tx, kind)["searchable_attributes"]
+    thing_attributes.index(tx, name, values["attributes"], searchable)
     tx.touch("thing", name)
 
 
@@ -67,10 +102,9 @@ def delete(tx: Transaction, name: str, expected_version: int | None = None) -> N
         return
     check_version(row, expected_version, f"thing {name}")
     if tx.scalar(sa.select(sa.func.count()).where(thing_principals.c.thing_name == name)):
-        raise errors.InvalidRequest(
-            f"Thing {name} cannot be deleted because it has attached principals; detach them first"
-        )
+        raise errors.InvalidRequest(f"Cannot delete. Thing {name} is still attached to one or more principals")
     tx.execute(thing_group_members.delete().where(thing_group_members.c.thing_name == name))
+    thing_attributes.forget(tx, name)
     tx.execute(things.delete().where(things.c.name == name))
     tx.touch("thing", name)
 
@@ -83,20 +117,3 @@ def check_version(row: RowMapping, expected: int | None, what: str) -> None:
 
 def _without_empty(attributes: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in attributes.items() if value}
-
-
-def _near(look: Reader, name: str) -> str:
-    return near_name(look, things.c.name, name)
-
-
-def near_name(look: Reader, column: sa.Column[str], wanted: str) -> str:
-    """A hint for a name that is not there: ` Did you mean X?`, or nothing.
-
-    Only names that share the first letters are looked at, so that the hint costs one index range.
-    """
-    prefix = wanted[:3].replace("\\", "").replace("%", "").replace("_", "")
-    if not prefix:
-        return ""
-    names = look.execute(sa.select(column).where(column.startswith(prefix)).order_by(column).limit(200)).scalars()
-    close = difflib.get_close_matches(wanted, list(names), n=1, cutoff=0.8)
-    return f" Did you mean {close[0]}?" if close else ""

@@ -57,6 +57,8 @@ class FleetView:
                 self._put_certificate(change.key, change.record)
             case RecordKind.POLICY:
                 self._put_policy(change.key, change.record)
+            case RecordKind.AUTHORITY:
+                pass  # whose certificates may show themselves is the gateway's business
 
     # --- who is who ---------------------------------------------------------------------------------------------------
 
@@ -164,6 +166,8 @@ class FleetView:
                 return set(certificate.things) if certificate else set()
             case RecordKind.POLICY:
                 return self._things_under_policy(change.key)
+            case RecordKind.AUTHORITY:
+                return set()
 
     def _things_under_policy(self, policy: str) -> set[str]:
         found: set[str] = set()

@@ -23,6 +23,8 @@ OBSERVER = "mqtt-test-client"
 HEALTHY_LINE = "    telemetrydata = round(random.uniform(15.1,29.9),2)\n"
 COMPROMISED_LINE = "    telemetrydata = ''.join(random.choices(string.ascii_uppercase + string.digits, k = 3000))\n"
 
+WRITE_LOGS = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
+
 Client = Callable[[str], Any]
 """Gives the boto3 client of a service: `client("iot")`."""
 
@@ -144,16 +146,30 @@ def certificate(client: Client, policy: str) -> Keys:
     return Keys(made["certificateArn"], made["certificatePem"], made["keyPair"]["PrivateKey"])
 
 
-def role(client: Client, name: str, service: str) -> str:
-    """A role that `service` may assume; returns its ARN."""
+def role(client: Client, name: str, service: str, *statements: Mapping[str, object]) -> str:
+    """A role that `service` may assume and that may do what the statements allow; returns its ARN."""
     trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
     made = client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=document(trust))
+    if statements:
+        client("iam").put_role_policy(RoleName=name, PolicyName="Permissions", PolicyDocument=document(*statements))
     return str(made["Role"]["Arn"])
+
+
+def alert_role(client: Client, name: str, topic_arn: str) -> str:
+    """The role with which alerts are published to a topic."""
+    return role(client, name, "iot.amazonaws.com", allow("sns:Publish", topic_arn))
+
+
+def function_role(client: Client, name: str, *statements: Mapping[str, object]) -> str:
+    """The role of a function: it may write its log, and what the statements allow."""
+    arn = role(client, name, "lambda.amazonaws.com", *statements)
+    client("iam").attach_role_policy(RoleName=name, PolicyArn=WRITE_LOGS)
+    return arn
 
 
 def sensor_functions(client: Client, keys: Keys, broker: Broker, slot_seconds: int) -> None:
     """One function per sensor, called once per slot by a schedule."""
-    role_arn = role(client, "SensorDevice-role", "lambda.amazonaws.com")
+    role_arn = function_role(client, "SensorDevice-role")
     for sensor in SENSORS:
         made = client("lambda").create_function(
             FunctionName=function_of(sensor),
@@ -197,12 +213,7 @@ def isolation(client: Client) -> None:
     deny = {"Effect": "Deny", "Action": "iot:*", "Resource": "*"}
     iot.create_policy(policyName="DenyAll", policyDocument=document(deny))
     iot.attach_policy(policyName="DenyAll", target=group["thingGroupArn"])
-    role_arn = role(client, "IsolateDevice-role", "lambda.amazonaws.com")
-    client("iam").put_role_policy(
-        RoleName="IsolateDevice-role",
-        PolicyName="MoveThings",
-        PolicyDocument=document(allow("iot:AddThingToThingGroup", "*")),
-    )
+    role_arn = function_role(client, "IsolateDevice-role", allow("iot:AddThingToThingGroup", "*"))
     client("lambda").create_function(
         FunctionName=ISOLATE_FUNCTION,
         Runtime="python3.11",
@@ -247,7 +258,7 @@ def profile(
     The operator describes NORMAL behaviour: `less-than-equals p50` is the story's "alarm when greater than p50".
     """
     account = region_account.split(":")[1]
-    alert_role = role(client, f"{PROFILE}-SNSTopicRole", "iot.amazonaws.com")
+    role_arn = alert_role(client, f"{PROFILE}-SNSTopicRole", topic_arn)
     margin = [] if margin_percent is None else [{"Key": "statistical-margin-percent", "Value": str(margin_percent)}]
     made = client("iot").create_security_profile(
         securityProfileName=PROFILE,
@@ -265,7 +276,7 @@ def profile(
                 },
             }
         ],
-        alertTargets={"SNS": {"alertTargetArn": topic_arn, "roleArn": alert_role}},
+        alertTargets={"SNS": {"alertTargetArn": topic_arn, "roleArn": role_arn}},
         additionalMetricsToRetainV2=[
             {"metric": "aws:message-byte-size"},
             {"metric": "aws:num-messages-sent"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
 import signal
 import socket
@@ -66,19 +67,21 @@ class Chronicle:
 
 def tell(stay: bool, window_seconds: int) -> int:
     """Runs the demo; returns the exit code: 0 only if SensorDevice02 is isolated and SensorDevice01 is not."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="fleetward-demo-"))
     console.print("[bold]Fleetward: one compromised sensor, from its first large message to its isolation[/bold]\n")
-    process = _start_server(folder / "data")
+    process, server = _start_server(folder / "data")
     observer: Observer | None = None
     try:
-        stage = _set_the_stage(folder, process, window_seconds)
+        stage = _set_the_stage(folder, server, window_seconds)
         observer = stage.observer
         _normal_traffic(stage)
         _compromise(stage)
         succeeded = _verdict(stage)
         if stay:
             _explain_where_to_look(stage)
-            process.wait()
+            _go_on_telling(stage, process)
         return 0 if succeeded else 1
     except StoryEnded as ended:
         console.print(f"\n[bold red]The story stopped:[/bold red] {ended}")
@@ -97,19 +100,38 @@ def tell(stay: bool, window_seconds: int) -> int:
 # --- the server -------------------------------------------------------------------------------------------------------
 
 
-def _start_server(data_dir: Path) -> subprocess.Popen[bytes]:
+def _start_server(data_dir: Path) -> tuple[subprocess.Popen[bytes], ServerInfo]:
+    """The server on the usual ports, or on any free ones where something else has them."""
     data_dir.mkdir(mode=0o700)
+    process = _launch(data_dir, _port(7700), _port(8883))
+    server = _wait_for_server(data_dir, process)
+    if server is None:
+        process = _launch(data_dir, 0, 0)
+        server = _wait_for_server(data_dir, process)
+    if server is None:
+        _show_log(data_dir / "server.log")
+        raise SystemExit(f"The server stopped with exit code {process.returncode}.")
+    return process, server
+
+
+def _launch(data_dir: Path, api_port: int, mqtt_port: int) -> subprocess.Popen[bytes]:
     with (data_dir / "server.log").open("wb") as log:
         return subprocess.Popen(
             [
                 *(sys.executable, "-m", "fleetward", "serve", "--data-dir", str(data_dir)),
-                *("--api-port", str(_port(7700)), "--mqtt-port", str(_port(8883))),
+                *("--api-port", str(api_port), "--mqtt-port", str(mqtt_port)),
             ],
             stdout=log,
             stderr=subprocess.STDOUT,
             # Ctrl-C is for the story, which then stops the server in its own time.
             start_new_session=True,
+            preexec_fn=_end_with_parent,
         )
+
+
+def _end_with_parent() -> None:
+    """Has the kernel stop the server when the demo is gone, however it went (prctl PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 def _port(wanted: int) -> int:
@@ -123,15 +145,16 @@ def _port(wanted: int) -> int:
     return wanted
 
 
-def _wait_for_server(data_dir: Path, process: subprocess.Popen[bytes]) -> ServerInfo:
+def _wait_for_server(data_dir: Path, process: subprocess.Popen[bytes]) -> ServerInfo | None:
+    """Where the server is, once it is ready; None when it has stopped."""
     deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise StoryEnded(f"the server stopped with exit code {process.returncode}")
+    while process.poll() is None:
         if (server := ServerInfo.load(data_dir)) is not None:
             return server
+        if time.monotonic() > deadline:
+            _stop(process)
         time.sleep(0.05)
-    raise StoryEnded("the server was not ready within 30 s")
+    return None
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -150,8 +173,7 @@ def _show_log(path: Path) -> None:
 # --- the acts ---------------------------------------------------------------------------------------------------------
 
 
-def _set_the_stage(folder: Path, process: subprocess.Popen[bytes], window: int) -> Stage:
-    server = _wait_for_server(folder / "data", process)
+def _set_the_stage(folder: Path, server: ServerInfo, window: int) -> Stage:
     console.print(f"Server: API {server.endpoint_url}, MQTT {server.mqtt_host}:{server.mqtt_port} (TLS)\n")
     console.print("[bold]The stage, set through boto3[/bold]")
     client = clients(server)
@@ -241,13 +263,33 @@ Fleetward stays up. In another terminal:
   {command} outbox {where}
       the e-mails as they would have arrived
   {command} release {BAD} {where}
-      sets the device free; its code is still bad, so watch it being caught again
+      sets the device free; its code is still bad, so it will be caught again: watch it here
   {command} quarantine {HEALTHY} {where}
       cuts the healthy one off by hand
   eval "$({command} env {where})"
       points boto3 and the AWS CLI here, for example: aws iot list-active-violations
 Ctrl-C ends the demo."""
     )
+
+
+def _go_on_telling(stage: Stage, process: subprocess.Popen[bytes]) -> None:
+    """Tells of alarms and isolations until the demo is ended."""
+    console.print("\n[bold]What happens from now on[/bold]")
+    isolated, alarms = {BAD}, {violation["violationId"] for violation in _violations(stage)}
+    while process.poll() is None:
+        time.sleep(0.5)
+        now = f"  {time.strftime('%H:%M:%S')}  "
+        for violation in _violations(stage):
+            if violation["violationId"] not in alarms:
+                alarms.add(violation["violationId"])
+                thing, why = violation["thingName"], violation["explanation"]
+                console.print(f"{now}[bold red]ALARM[/bold red] {violation['behaviorName']} on {thing}: {why}")
+        members = set(stage.client("iot").list_things_in_thing_group(thingGroupName=provision.GROUP)["things"])
+        for thing in sorted(members - isolated):
+            console.print(f"{now}{thing} is isolated")
+        for thing in sorted(isolated - members):
+            console.print(f"{now}{thing} is free")
+        isolated = members
 
 
 # --- what can be seen through the public doors ------------------------------------------------------------------------
@@ -270,17 +312,17 @@ def _large_message(stage: Stage, since: float) -> str | None:
 
 
 def _alarm(stage: Stage) -> str | None:
-    for violation in stage.client("iot").list_active_violations()["activeViolations"]:
+    for violation in _violations(stage):
         return (
-            f"[bold red]ALARM[/bold red] {violation['behavior']['name']} on {violation['thingName']}: "
-            f"{_explanation(stage) or ''}"
+            f"[bold red]ALARM[/bold red] {violation['behaviorName']} on {violation['thingName']}: "
+            f"{violation['explanation']}"
         )
     return None
 
 
-def _explanation(stage: Stage) -> str | None:
-    violations = stage.client("fleetward").list_violations()["violations"]
-    return violations[0]["explanation"] if violations else None
+def _violations(stage: Stage) -> list[dict[str, Any]]:
+    """The open violations with their explanations."""
+    return list(stage.client("fleetward").list_violations()["violations"])
 
 
 def _mail(stage: Stage) -> str | None:

@@ -70,3 +70,28 @@ violation_events = sa.Table(
     sa.UniqueConstraint("violation_id", "kind"),
     sqlite_autoincrement=True,
 )
+
+custom_metrics = sa.Table(
+    "custom_metrics",
+    metadata,
+    sa.Column("name", sa.String(128), primary_key=True),
+    # string-list, ip-address-list, number-list or number.
+    sa.Column("type", sa.String(16), nullable=False),
+    sa.Column("display_name", sa.String(128), nullable=False),
+    # The client's token of the request that made it: the same request again is no second one.
+    sa.Column("request_token", sa.String(64), nullable=False),
+    sa.Column("created_at", Millis, nullable=False),
+    sa.Column("modified_at", Millis, nullable=False),
+)
+
+dimensions = sa.Table(
+    "dimensions",
+    metadata,
+    sa.Column("name", sa.String(128), primary_key=True),
+    sa.Column("type", sa.String(16), nullable=False),
+    # For TOPIC_FILTER, MQTT topic filters.
+    sa.Column("string_values", sa.JSON, nullable=False),
+    sa.Column("request_token", sa.String(64), nullable=False),
+    sa.Column("created_at", Millis, nullable=False),
+    sa.Column("modified_at", Millis, nullable=False),
+)

@@ -16,19 +16,54 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=128), nullable=False),
         sa.Column("secret", sa.Text(), nullable=False),
         sa.Column("principal_arn", sa.String(length=2048), nullable=False),
+        sa.Column("owner_id", sa.String(length=32), nullable=False),
+        sa.Column("active", sa.Boolean(), nullable=False),
         sa.Column("session_token", sa.Text(), nullable=True),
         sa.Column("expires_at", sa.BigInteger(), nullable=True),
+        sa.Column("session_policies", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("issued_by", sa.String(length=128), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_access_keys")),
     )
     with op.batch_alter_table("access_keys", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_access_keys_expires_at"), ["expires_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_access_keys_issued_by"), ["issued_by"], unique=False)
+        batch_op.create_index(batch_op.f("ix_access_keys_owner_id"), ["owner_id"], unique=False)
+
+    op.create_table(
+        "account_settings",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("document", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("modified_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_account_settings")),
+    )
+    op.create_table(
+        "ca_certificates",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("pem", sa.Text(), nullable=False),
+        sa.Column("subject_hash", sa.String(length=64), nullable=False),
+        sa.Column("status", sa.String(length=32), nullable=False),
+        sa.Column("mode", sa.String(length=16), nullable=False),
+        sa.Column("not_before", sa.BigInteger(), nullable=False),
+        sa.Column("not_after", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("modified_at", sa.BigInteger(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_ca_certificates")),
+    )
+    with op.batch_alter_table("ca_certificates", schema=None) as batch_op:
+        batch_op.create_index("ix_ca_certificates_created", ["created_at", "id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_ca_certificates_subject_hash"), ["subject_hash"], unique=False)
 
     op.create_table(
         "certificates",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("pem", sa.Text(), nullable=False),
         sa.Column("status", sa.String(length=32), nullable=False),
+        sa.Column("ca_id", sa.String(length=64), nullable=True),
+        sa.Column("mode", sa.String(length=16), nullable=False),
+        sa.Column("stands_alone", sa.Boolean(), nullable=False),
         sa.Column("not_before", sa.BigInteger(), nullable=False),
         sa.Column("not_after", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
@@ -37,8 +72,29 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_certificates")),
     )
     with op.batch_alter_table("certificates", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_certificates_created_at"), ["created_at"], unique=False)
+        batch_op.create_index("ix_certificates_ca", ["ca_id", "created_at", "id"], unique=False)
+        batch_op.create_index("ix_certificates_created", ["created_at", "id"], unique=False)
 
+    op.create_table(
+        "custom_metrics",
+        sa.Column("name", sa.String(length=128), nullable=False),
+        sa.Column("type", sa.String(length=16), nullable=False),
+        sa.Column("display_name", sa.String(length=128), nullable=False),
+        sa.Column("request_token", sa.String(length=64), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("modified_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_custom_metrics")),
+    )
+    op.create_table(
+        "dimensions",
+        sa.Column("name", sa.String(length=128), nullable=False),
+        sa.Column("type", sa.String(length=16), nullable=False),
+        sa.Column("string_values", sa.JSON(), nullable=False),
+        sa.Column("request_token", sa.String(length=64), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("modified_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_dimensions")),
+    )
     op.create_table(
         "function_code",
         sa.Column("sha256", sa.String(length=44), nullable=False),
@@ -98,6 +154,18 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_mails_recipient"), ["recipient"], unique=False)
 
     op.create_table(
+        "managed_policies",
+        sa.Column("name", sa.String(length=128), nullable=False),
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("path", sa.String(length=512), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("default_version", sa.Integer(), nullable=False),
+        sa.Column("last_version", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_managed_policies")),
+    )
+    op.create_table(
         "messages",
         sa.Column("id", sa.String(length=100), nullable=False),
         sa.Column("topic_name", sa.String(length=256), nullable=False),
@@ -116,6 +184,44 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_messages_topic_name"), ["topic_name"], unique=False)
 
     op.create_table(
+        "mitigation_actions",
+        sa.Column("name", sa.String(length=128), nullable=False),
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("role_arn", sa.String(length=2048), nullable=False),
+        sa.Column("params", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("modified_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_mitigation_actions")),
+    )
+    op.create_table(
+        "mitigation_tasks",
+        sa.Column("number", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("id", sa.String(length=128), nullable=False),
+        sa.Column("started_by", sa.String(length=2048), nullable=False),
+        sa.Column("request_token", sa.String(length=64), nullable=False),
+        sa.Column("target", sa.JSON(), nullable=False),
+        sa.Column("actions", sa.JSON(), nullable=False),
+        sa.Column("range_start", sa.BigInteger(), nullable=True),
+        sa.Column("range_end", sa.BigInteger(), nullable=True),
+        sa.Column("only_active", sa.Boolean(), nullable=False),
+        sa.Column("include_suppressed", sa.Boolean(), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("started_at", sa.BigInteger(), nullable=False),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("last", sa.Integer(), nullable=False),
+        sa.Column("executed", sa.Integer(), nullable=False),
+        sa.Column("failed", sa.Integer(), nullable=False),
+        sa.Column("skipped", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_mitigation_tasks")),
+        sa.UniqueConstraint("id", name=op.f("uq_mitigation_tasks_id")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("mitigation_tasks", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_mitigation_tasks_started_at"), ["started_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_mitigation_tasks_status"), ["status"], unique=False)
+
+    op.create_table(
         "policies",
         sa.Column("name", sa.String(length=128), nullable=False),
         sa.Column("default_version", sa.Integer(), nullable=False),
@@ -131,6 +237,7 @@ def upgrade() -> None:
         sa.Column("path", sa.String(length=512), nullable=False),
         sa.Column("description", sa.Text(), nullable=False),
         sa.Column("trust_policy", sa.Text(), nullable=False),
+        sa.Column("max_session_seconds", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_roles")),
     )
@@ -155,6 +262,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_security_profiles")),
     )
     op.create_table(
+        "shadows",
+        sa.Column("thing", sa.String(length=128), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("state", sa.JSON(), nullable=False),
+        sa.Column("stamps", sa.JSON(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("made_by", sa.String(length=64), nullable=True),
+        sa.Column("deleted_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("thing", "name", name=op.f("pk_shadows")),
+    )
+    with op.batch_alter_table("shadows", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_shadows_deleted_at"), ["deleted_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_shadows_made_by"), ["made_by"], unique=False)
+
+    op.create_table(
         "tags",
         sa.Column("arn", sa.String(length=2048), nullable=False),
         sa.Column("key", sa.String(length=128), nullable=False),
@@ -174,19 +296,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_thing_groups")),
     )
     with op.batch_alter_table("thing_groups", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_thing_groups_parent"), ["parent"], unique=False)
+        batch_op.create_index("ix_thing_groups_parent", ["parent", "name"], unique=False)
 
     op.create_table(
-        "things",
-        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        "thing_types",
         sa.Column("name", sa.String(length=128), nullable=False),
-        sa.Column("type_name", sa.String(length=128), nullable=True),
-        sa.Column("attributes", sa.JSON(), nullable=False),
-        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("searchable_attributes", sa.JSON(), nullable=False),
+        sa.Column("mqtt5_configuration", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("deprecated_at", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_things")),
-        sa.UniqueConstraint("name", name=op.f("uq_things_name")),
-        sqlite_autoincrement=True,
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_thing_types")),
     )
     op.create_table(
         "topics",
@@ -215,6 +336,14 @@ def upgrade() -> None:
         batch_op.create_index("ix_trail_name", ["kind", "name", "id"], unique=False)
         batch_op.create_index(batch_op.f("ix_trail_time"), ["time"], unique=False)
 
+    op.create_table(
+        "users",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("path", sa.String(length=512), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_users")),
+    )
     op.create_table(
         "violations",
         sa.Column("number", sa.Integer(), autoincrement=True, nullable=False),
@@ -245,6 +374,16 @@ def upgrade() -> None:
         batch_op.create_index("ix_violations_state", ["state", "number"], unique=False)
         batch_op.create_index(batch_op.f("ix_violations_thing"), ["thing"], unique=False)
 
+    op.create_table(
+        "access_key_uses",
+        sa.Column("key_id", sa.String(length=128), nullable=False),
+        sa.Column("used_at", sa.BigInteger(), nullable=False),
+        sa.Column("service", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["key_id"], ["access_keys.id"], name=op.f("fk_access_key_uses_key_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("key_id", name=op.f("pk_access_key_uses")),
+    )
     op.create_table(
         "deliveries",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
@@ -303,6 +442,44 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("group_name", "name", name=op.f("pk_log_streams")),
     )
     op.create_table(
+        "managed_policy_versions",
+        sa.Column("policy_name", sa.String(length=128), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["policy_name"],
+            ["managed_policies.name"],
+            name=op.f("fk_managed_policy_versions_policy_name"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("policy_name", "version", name=op.f("pk_managed_policy_versions")),
+    )
+    op.create_table(
+        "mitigation_executions",
+        sa.Column("number", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("task_id", sa.String(length=128), nullable=False),
+        sa.Column("violation_id", sa.String(length=128), nullable=False),
+        sa.Column("thing", sa.String(length=128), nullable=False),
+        sa.Column("action", sa.String(length=128), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("started_at", sa.BigInteger(), nullable=False),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.Column("error_code", sa.String(length=128), nullable=True),
+        sa.Column("message", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["task_id"], ["mitigation_tasks.id"], name=op.f("fk_mitigation_executions_task_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_mitigation_executions")),
+        sa.UniqueConstraint("task_id", "violation_id", "action", name=op.f("uq_mitigation_executions_task_id")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("mitigation_executions", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_mitigation_executions_started_at"), ["started_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_mitigation_executions_thing"), ["thing"], unique=False)
+        batch_op.create_index(batch_op.f("ix_mitigation_executions_violation_id"), ["violation_id"], unique=False)
+
+    op.create_table(
         "policy_attachments",
         sa.Column("policy_name", sa.String(length=128), nullable=False),
         sa.Column("target_kind", sa.String(length=16), nullable=False),
@@ -333,6 +510,9 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("role_name", "policy_arn", name=op.f("pk_role_attachments")),
     )
+    with op.batch_alter_table("role_attachments", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_role_attachments_policy_arn"), ["policy_arn"], unique=False)
+
     op.create_table(
         "role_policies",
         sa.Column("role_name", sa.String(length=64), nullable=False),
@@ -404,34 +584,51 @@ def upgrade() -> None:
         )
 
     op.create_table(
-        "thing_group_members",
-        sa.Column("group_name", sa.String(length=128), nullable=False),
-        sa.Column("thing_name", sa.String(length=128), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["group_name"], ["thing_groups.name"], name=op.f("fk_thing_group_members_group_name"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["thing_name"], ["things.name"], name=op.f("fk_thing_group_members_thing_name"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("group_name", "thing_name", name=op.f("pk_thing_group_members")),
+        "things",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("name", sa.String(length=128), nullable=False),
+        sa.Column("type_name", sa.String(length=128), nullable=True),
+        sa.Column("attributes", sa.JSON(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["type_name"], ["thing_types.name"], name=op.f("fk_things_type_name")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_things")),
+        sa.UniqueConstraint("name", name=op.f("uq_things_name")),
+        sqlite_autoincrement=True,
     )
-    with op.batch_alter_table("thing_group_members", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_thing_group_members_thing_name"), ["thing_name"], unique=False)
+    with op.batch_alter_table("things", schema=None) as batch_op:
+        batch_op.create_index("ix_things_type_name", ["type_name", "name"], unique=False)
 
     op.create_table(
-        "thing_principals",
-        sa.Column("thing_name", sa.String(length=128), nullable=False),
-        sa.Column("certificate_id", sa.String(length=64), nullable=False),
-        sa.Column("exclusive", sa.Boolean(), nullable=False),
+        "user_attachments",
+        sa.Column("user_name", sa.String(length=64), nullable=False),
+        sa.Column("policy_arn", sa.String(length=2048), nullable=False),
         sa.ForeignKeyConstraint(
-            ["certificate_id"], ["certificates.id"], name=op.f("fk_thing_principals_certificate_id")
+            ["user_name"],
+            ["users.name"],
+            name=op.f("fk_user_attachments_user_name"),
+            onupdate="CASCADE",
+            ondelete="CASCADE",
         ),
-        sa.ForeignKeyConstraint(["thing_name"], ["things.name"], name=op.f("fk_thing_principals_thing_name")),
-        sa.PrimaryKeyConstraint("thing_name", "certificate_id", name=op.f("pk_thing_principals")),
+        sa.PrimaryKeyConstraint("user_name", "policy_arn", name=op.f("pk_user_attachments")),
     )
-    with op.batch_alter_table("thing_principals", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_thing_principals_certificate_id"), ["certificate_id"], unique=False)
+    with op.batch_alter_table("user_attachments", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_user_attachments_policy_arn"), ["policy_arn"], unique=False)
 
+    op.create_table(
+        "user_policies",
+        sa.Column("user_name", sa.String(length=64), nullable=False),
+        sa.Column("policy_name", sa.String(length=128), nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_name"],
+            ["users.name"],
+            name=op.f("fk_user_policies_user_name"),
+            onupdate="CASCADE",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("user_name", "policy_name", name=op.f("pk_user_policies")),
+    )
     op.create_table(
         "violation_events",
         sa.Column("number", sa.Integer(), autoincrement=True, nullable=False),
@@ -485,11 +682,66 @@ def upgrade() -> None:
     with op.batch_alter_table("log_events", schema=None) as batch_op:
         batch_op.create_index("ix_log_events_stream", ["group_name", "stream_name", "id"], unique=False)
 
+    op.create_table(
+        "thing_attributes",
+        sa.Column("attribute", sa.String(length=128), nullable=False),
+        sa.Column("value", sa.String(length=800), nullable=False),
+        sa.Column("thing_name", sa.String(length=128), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["thing_name"], ["things.name"], name=op.f("fk_thing_attributes_thing_name"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("attribute", "value", "thing_name", name=op.f("pk_thing_attributes")),
+        sqlite_with_rowid=False,
+    )
+    with op.batch_alter_table("thing_attributes", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_thing_attributes_thing_name"), ["thing_name"], unique=False)
+
+    op.create_table(
+        "thing_group_members",
+        sa.Column("group_name", sa.String(length=128), nullable=False),
+        sa.Column("thing_name", sa.String(length=128), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["group_name"], ["thing_groups.name"], name=op.f("fk_thing_group_members_group_name"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["thing_name"], ["things.name"], name=op.f("fk_thing_group_members_thing_name"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("group_name", "thing_name", name=op.f("pk_thing_group_members")),
+    )
+    with op.batch_alter_table("thing_group_members", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_thing_group_members_thing_name"), ["thing_name"], unique=False)
+
+    op.create_table(
+        "thing_principals",
+        sa.Column("thing_name", sa.String(length=128), nullable=False),
+        sa.Column("certificate_id", sa.String(length=64), nullable=False),
+        sa.Column("exclusive", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["certificate_id"], ["certificates.id"], name=op.f("fk_thing_principals_certificate_id")
+        ),
+        sa.ForeignKeyConstraint(["thing_name"], ["things.name"], name=op.f("fk_thing_principals_thing_name")),
+        sa.PrimaryKeyConstraint("thing_name", "certificate_id", name=op.f("pk_thing_principals")),
+    )
+    with op.batch_alter_table("thing_principals", schema=None) as batch_op:
+        batch_op.create_index("ix_thing_principals_certificate", ["certificate_id", "thing_name"], unique=False)
+
     # ### end Alembic commands ###
 
 
 def downgrade() -> None:
     # ### commands auto generated by Alembic - please adjust! ###
+    with op.batch_alter_table("thing_principals", schema=None) as batch_op:
+        batch_op.drop_index("ix_thing_principals_certificate")
+
+    op.drop_table("thing_principals")
+    with op.batch_alter_table("thing_group_members", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_thing_group_members_thing_name"))
+
+    op.drop_table("thing_group_members")
+    with op.batch_alter_table("thing_attributes", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_thing_attributes_thing_name"))
+
+    op.drop_table("thing_attributes")
     with op.batch_alter_table("log_events", schema=None) as batch_op:
         batch_op.drop_index("ix_log_events_stream")
 
@@ -499,14 +751,15 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_violation_events_time"))
 
     op.drop_table("violation_events")
-    with op.batch_alter_table("thing_principals", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_thing_principals_certificate_id"))
+    op.drop_table("user_policies")
+    with op.batch_alter_table("user_attachments", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_user_attachments_policy_arn"))
 
-    op.drop_table("thing_principals")
-    with op.batch_alter_table("thing_group_members", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_thing_group_members_thing_name"))
+    op.drop_table("user_attachments")
+    with op.batch_alter_table("things", schema=None) as batch_op:
+        batch_op.drop_index("ix_things_type_name")
 
-    op.drop_table("thing_group_members")
+    op.drop_table("things")
     with op.batch_alter_table("subscriptions", schema=None) as batch_op:
         batch_op.drop_index(
             "uq_subscriptions_live_endpoint",
@@ -522,12 +775,22 @@ def downgrade() -> None:
     op.drop_table("security_profile_targets")
     op.drop_table("schedule_targets")
     op.drop_table("role_policies")
+    with op.batch_alter_table("role_attachments", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_role_attachments_policy_arn"))
+
     op.drop_table("role_attachments")
     op.drop_table("policy_versions")
     with op.batch_alter_table("policy_attachments", schema=None) as batch_op:
         batch_op.drop_index("ix_policy_attachments_target")
 
     op.drop_table("policy_attachments")
+    with op.batch_alter_table("mitigation_executions", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_mitigation_executions_violation_id"))
+        batch_op.drop_index(batch_op.f("ix_mitigation_executions_thing"))
+        batch_op.drop_index(batch_op.f("ix_mitigation_executions_started_at"))
+
+    op.drop_table("mitigation_executions")
+    op.drop_table("managed_policy_versions")
     op.drop_table("log_streams")
     with op.batch_alter_table("functions", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_functions_code_sha256"))
@@ -538,6 +801,7 @@ def downgrade() -> None:
         batch_op.drop_index("ix_deliveries_due")
 
     op.drop_table("deliveries")
+    op.drop_table("access_key_uses")
     with op.batch_alter_table("violations", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_violations_thing"))
         batch_op.drop_index("ix_violations_state")
@@ -545,27 +809,40 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_violations_ended_at"))
 
     op.drop_table("violations")
+    op.drop_table("users")
     with op.batch_alter_table("trail", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_trail_time"))
         batch_op.drop_index("ix_trail_name")
 
     op.drop_table("trail")
     op.drop_table("topics")
-    op.drop_table("things")
+    op.drop_table("thing_types")
     with op.batch_alter_table("thing_groups", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_thing_groups_parent"))
+        batch_op.drop_index("ix_thing_groups_parent")
 
     op.drop_table("thing_groups")
     op.drop_table("tags")
+    with op.batch_alter_table("shadows", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_shadows_made_by"))
+        batch_op.drop_index(batch_op.f("ix_shadows_deleted_at"))
+
+    op.drop_table("shadows")
     op.drop_table("security_profiles")
     op.drop_table("schedule_rules")
     op.drop_table("roles")
     op.drop_table("policies")
+    with op.batch_alter_table("mitigation_tasks", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_mitigation_tasks_status"))
+        batch_op.drop_index(batch_op.f("ix_mitigation_tasks_started_at"))
+
+    op.drop_table("mitigation_tasks")
+    op.drop_table("mitigation_actions")
     with op.batch_alter_table("messages", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_messages_topic_name"))
         batch_op.drop_index(batch_op.f("ix_messages_created_at"))
 
     op.drop_table("messages")
+    op.drop_table("managed_policies")
     with op.batch_alter_table("mails", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_mails_recipient"))
 
@@ -579,11 +856,22 @@ def downgrade() -> None:
 
     op.drop_table("invocations")
     op.drop_table("function_code")
+    op.drop_table("dimensions")
+    op.drop_table("custom_metrics")
     with op.batch_alter_table("certificates", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_certificates_created_at"))
+        batch_op.drop_index("ix_certificates_created")
+        batch_op.drop_index("ix_certificates_ca")
 
     op.drop_table("certificates")
+    with op.batch_alter_table("ca_certificates", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_ca_certificates_subject_hash"))
+        batch_op.drop_index("ix_ca_certificates_created")
+
+    op.drop_table("ca_certificates")
+    op.drop_table("account_settings")
     with op.batch_alter_table("access_keys", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_access_keys_owner_id"))
+        batch_op.drop_index(batch_op.f("ix_access_keys_issued_by"))
         batch_op.drop_index(batch_op.f("ix_access_keys_expires_at"))
 
     op.drop_table("access_keys")

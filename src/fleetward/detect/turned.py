@@ -1,0 +1,88 @@
+"""What a close says of many devices at once, put into words only when somebody reads it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleetward.detect.explain import Verdicts, explanation, told, violation_id
+from fleetward.detect.outcome import Log, Mask, Progress
+from fleetward.detect.topics import Contribution
+from fleetward.meter.batch import Ids
+from fleetward.meter.metrics import metric_of
+from fleetward.model import AlarmEvent, AlarmKind, Behavior, Millis
+
+Opening = tuple[Millis, int]
+"""The window in which a violation began, and the epoch of its device then: what its id is made of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """Who the entries are about, with the openings of their violations."""
+
+    behavior: Behavior
+    names: Sequence[str]
+    ids: Ids
+    openings: Sequence[Opening]
+
+    def violation(self, index: int) -> str:
+        return violation_id(self.behavior, self.names[index], int(self.ids[index]), *self.openings[index])
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """Violations that were raised, or else cleared."""
+
+    devices: Devices
+    verdicts: Verdicts
+    raised: Mask
+    run: NDArray[np.int32]
+    topics: Callable[[int], tuple[Contribution, ...]]
+
+    def __len__(self) -> int:
+        return len(self.raised)
+
+    def entry(self, index: int) -> AlarmEvent:
+        behavior, verdicts = self.devices.behavior, self.verdicts
+        topics = self.topics(int(verdicts.slots[index]))
+        return AlarmEvent(
+            kind=AlarmKind.IN_ALARM if self.raised[index] else AlarmKind.CLEARED,
+            violation_id=self.devices.violation(index),
+            thing=self.devices.names[index],
+            behavior=behavior,
+            time=verdicts.time,
+            value=told(verdicts.values[index]),
+            explanation=explanation(behavior, verdicts, index, abs(int(self.run[index])), topics),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Continued:
+    """Violations that go on."""
+
+    devices: Devices
+    verdicts: Verdicts
+
+    def __len__(self) -> int:
+        return len(self.devices.ids)
+
+    def entry(self, index: int) -> Progress:
+        behavior, verdicts = self.devices.behavior, self.verdicts
+        kind = metric_of(behavior.metric, behavior.value).value
+        return Progress(self.devices.violation(index), told(verdicts.values[index]), verdicts.time, kind)
+
+
+def kinds(events: Log[AlarmEvent]) -> Mapping[AlarmKind, int]:
+    """How many events of each kind there are, without making them."""
+    found: Counter[AlarmKind] = Counter()
+    for part in events.parts:
+        if isinstance(part, Turned):
+            raised = int(part.raised.sum())
+            found.update({AlarmKind.IN_ALARM: raised, AlarmKind.CLEARED: len(part) - raised})
+        else:
+            found.update(part.entry(index).kind for index in range(len(part)))
+    return found

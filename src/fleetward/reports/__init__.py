@@ -1,0 +1,1 @@
+"""Device reports: taken from the gateway, answered, and handed to detection."""

@@ -1,0 +1,237 @@
+"""The metric history as the inputs of a kernel: one batch per step of time, with what began in it.
+
+A stored window is counted whole at its start; a device with a count of 0 was connected. Blocks, and reads a day at a
+time.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from fleetward.detect.inputs import Input, Report
+from fleetward.detect.lint import Past
+from fleetward.meter.batch import Batch, Cells, Column, Ids
+from fleetward.meter.metrics import BASIC, METRICS, Kind
+from fleetward.model import Behavior, Millis, StaticCriterion, ValueKind
+from fleetward.store.history import History
+
+DAY = 86_400_000
+DEFAULT_SECONDS = 300
+
+_PARTS = ("count", "total", "minimum", "maximum")
+_VIOLATES = {"less-than": ">=", "less-than-equals": ">", "greater-than": "<=", "greater-than-equals": "<"}
+
+Arrays: TypeAlias = Mapping[str, NDArray[Any]]
+
+
+class PastInputs:
+    """What the history holds of `columns` in [since, until), for devices with these integer ids by name.
+
+    `durations` are those of the behaviours that will judge it.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        columns: Collection[Column],
+        ids: Mapping[str, int],
+        durations: Collection[int],
+        since: Millis,
+        until: Millis,
+    ) -> None:
+        self._history = history
+        self._basic = sorted({metric for metric, dimension in columns if metric in BASIC and not dimension})
+        self._others = sorted(set(columns) - {(metric, "") for metric in self._basic})
+        self._names = {id: name for name, id in ids.items() if id < 0}
+        self._ids = {"thing": np.array(list(ids), dtype=object), "id": np.array(list(ids.values()), dtype=np.int64)}
+        self._since, self._until = since, until
+        self._numbers = 0
+        self.kept = self._kept()
+        grid = {seconds for windows in self.kept.values() for seconds in windows} | set(durations) | {DEFAULT_SECONDS}
+        self._step = 1000 * math.gcd(*grid)
+        self._covered = since
+
+    def _kept(self) -> dict[Column, set[int]]:
+        """In windows of how many seconds each column is there; 0 for values of reports."""
+        kept: dict[Column, set[int]] = {}
+        for metric in self._basic:
+            wanted = f'SELECT DISTINCT seconds FROM windows WHERE {_WITHIN} AND "{metric}.count" IS NOT NULL'  # noqa: S608
+            found = self._query(wanted)
+            kept[metric, ""] = {int(seconds) for seconds in found["seconds"]}
+        for column in self._others:
+            wanted = f"SELECT DISTINCT seconds FROM datapoints WHERE {_BEGINS_WITHIN} AND {_IS_COLUMN}"  # noqa: S608
+            kept[column] = {int(seconds) for seconds in self._query(wanted, *column)["seconds"]}
+        return {column: windows for column, windows in kept.items() if windows}
+
+    def __iter__(self) -> Iterator[Input]:
+        for day in range(self._since, self._until, DAY):
+            steps = _Steps(self._step)
+            self._read_windows(steps, day, min(day + DAY, self._until))
+            for metric, dimension in self._others:
+                self._read_datapoints(steps, (metric, dimension), day, min(day + DAY, self._until))
+            yield from self._inputs(steps, min(day + DAY, self._until))
+
+    def _inputs(self, steps: _Steps, end: Millis) -> Iterator[Input]:
+        """The steps of one day; time that no window covers is a gap, as it was when the server was down."""
+        starts = sorted(steps.cells.keys() | steps.reports.keys() | steps.present.keys())
+        for start, following in pairwise([*starts, end]):
+            self._covered = max(self._covered, start + self._step, steps.ends.get(start, 0))
+            yield from steps.reports.get(start, ())
+            yield self._batch(start, steps.cells.get(start, {}), steps.present.get(start, ()))
+            for empty in range(start + self._step, min(following, self._covered), self._step):
+                yield self._batch(empty, {}, ())
+
+    def _batch(self, start: Millis, cells: Mapping[Column, Cells], present: Collection[Ids]) -> Batch:
+        there = np.unique(np.concatenate([*present, np.empty(0, dtype=np.int64)]))
+        mentioned = {int(id) for cell in cells.values() for id in cell.device[cell.device < 0]}
+        mentioned.update(int(id) for id in there[there < 0])
+        self._numbers += 1
+        names = {id: self._names[id] for id in mentioned}
+        return Batch("past", self._numbers, start, start + self._step, names, there, there, cells)
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def _read_windows(self, steps: _Steps, start: Millis, end: Millis) -> None:
+        """The wide rows: windows of basic metrics."""
+        if not self._basic:
+            return
+        columns = ", ".join(f'"{metric}.{part}"' for metric in self._basic for part in _PARTS)
+        query = f"SELECT start, seconds, id, {columns} FROM windows JOIN ids USING (thing) WHERE {_WITHIN}"  # noqa: S608
+        found = self._query(query, start=start, end=end)
+        order = np.argsort(found["start"], kind="stable")  # nearly sorted already: cheaper here than in the query
+        found = {name: column[order] for name, column in found.items()}
+        starts = found["start"]
+        for first, last in _runs(starts):
+            group = {name: column[first:last] for name, column in found.items()}
+            steps.window(int(starts[first]), int(group["seconds"].max()))
+            for metric in self._basic:
+                self._add_basic(steps, metric, group)
+
+    def _add_basic(self, steps: _Steps, metric: str, group: Arrays) -> None:
+        start, counts = int(group["start"][0]), np.ma.asarray(group[f"{metric}.count"])
+        has = ~np.ma.getmaskarray(counts)
+        observed = has & (counts.filled(0) > 0)
+        if observed.any():
+            numbers = (np.ma.getdata(group[f"{metric}.{part}"])[observed].astype(np.int64) for part in _PARTS)
+            count, total, low, high = numbers
+            steps.add(start, (metric, ""), Cells(group["id"][observed], count, total, low, high))
+        if (idle := has & ~observed).any():
+            steps.present[steps.at(start)].append(group["id"][idle])
+
+    def _read_datapoints(self, steps: _Steps, column: Column, start: Millis, end: Millis) -> None:
+        """Values that have rows of their own: of windows, which begin before their stamp, and of reports."""
+        metric, dimension = column
+        query = (
+            "SELECT stamp, seconds, id, thing, total, minimum, maximum, observations AS count, elements"  # noqa: S608
+            f" FROM datapoints JOIN ids USING (thing) WHERE {_BEGINS_WITHIN} AND {_IS_COLUMN} ORDER BY stamp, seconds"
+        )
+        found = self._query(query, metric, dimension, start=start, end=end)
+        for first, last in _runs(found["stamp"] * 100_000 + found["seconds"]):
+            group = {name: values[first:last] for name, values in found.items()}
+            stamp, seconds = int(group["stamp"][0]), int(group["seconds"][0])
+            if seconds:
+                steps.window(stamp - 1000 * seconds, seconds)
+                steps.add(stamp - 1000 * seconds, column, _cells(metric, group))
+            else:
+                self._add_reports(steps, column, stamp, group)
+
+    def _add_reports(self, steps: _Steps, column: Column, stamp: Millis, group: Arrays) -> None:
+        for row, (id, name) in enumerate(zip(group["id"].tolist(), group["thing"].tolist(), strict=True)):
+            elements = _elements(group, row)
+            value = _number(column[0], group["total"][row]) if elements is None else elements
+            self._numbers += 1
+            steps.reports[steps.at(stamp)].append(Report(stamp, id, name, self._numbers, {column[0]: value}))
+
+    def _query(
+        self, query: str, *parameters: Any, start: Millis | None = None, end: Millis | None = None
+    ) -> dict[str, NDArray[Any]]:
+        period = [self._since if start is None else start, self._until if end is None else end]
+        with _cursor(self._history) as cursor:
+            cursor.register("ids", self._ids)
+            return dict(cursor.execute(query, [*period, *parameters]).fetchnumpy())
+
+
+_WITHIN = "start >= ? AND start < ?"
+_IS_COLUMN = "metric = ? AND dimension = ?"
+_BEGINS_WITHIN = "stamp - 1000 * seconds >= ? AND stamp - 1000 * seconds < ?"
+
+
+def _cursor(history: History) -> duckdb.DuckDBPyConnection:
+    return history._connection.cursor()
+
+
+class _Steps:
+    """What begins in each step of time."""
+
+    def __init__(self, step: Millis) -> None:
+        self._step = step
+        self.cells: defaultdict[Millis, dict[Column, Cells]] = defaultdict(dict)
+        self.present: defaultdict[Millis, list[Ids]] = defaultdict(list)
+        self.reports: defaultdict[Millis, list[Report]] = defaultdict(list)
+        self.ends: dict[Millis, Millis] = {}
+
+    def at(self, time: Millis) -> Millis:
+        return time - time % self._step
+
+    def window(self, start: Millis, seconds: int) -> None:
+        """Time is known to have been observed from `start` on."""
+        step = self.at(start)
+        self.ends[step] = max(self.ends.get(step, 0), start + 1000 * seconds)
+
+    def add(self, start: Millis, column: Column, cells: Cells) -> None:
+        self.cells[self.at(start)][column] = cells
+
+
+def _runs(keys: NDArray[Any]) -> Iterator[tuple[int, int]]:
+    """The stretches of equal keys, as (first, behind the last)."""
+    return pairwise([*np.flatnonzero(np.diff(keys, prepend=-1)).tolist(), len(keys)])
+
+
+def _cells(metric: str, group: Arrays) -> Cells:
+    fraction = metric not in METRICS
+    numbers = [np.ma.getdata(group[part]) for part in _PARTS]
+    count, total, low, high = (numbers[0].astype(np.int64), *numbers[1:])
+    if not fraction:
+        total, low, high = (part.astype(np.int64) for part in (total, low, high))
+    items = None
+    if metric in METRICS and METRICS[metric].kind is Kind.SET:
+        items = [_elements(group, row) or () for row in range(len(count))]
+    return Cells(group["id"], count, total, low, high, items)
+
+
+def _elements(group: Arrays, row: int) -> tuple[Any, ...] | None:
+    text = group["elements"][row]
+    return tuple(json.loads(text)) if isinstance(text, str) else None
+
+
+def _number(metric: str, value: float) -> float:
+    return int(value) if metric in METRICS and METRICS[metric].value is ValueKind.COUNT else float(value)
+
+
+def extremes(history: History, behavior: Behavior, since: Millis, until: Millis) -> Past | None:
+    """What lint wants to know of a static behaviour on a basic metric; None for any other."""
+    criterion, metric = behavior.criterion, behavior.metric
+    if not isinstance(criterion, StaticCriterion) or metric not in BASIC or behavior.dimension:
+        return None
+    part = "total"
+    if METRICS[metric].kind is Kind.SIZE:
+        part = "maximum" if criterion.operator.is_upper_bound else "minimum"
+    column, violates = f'"{metric}.{part}"', _VIOLATES[criterion.operator]
+    with _cursor(history) as cursor:
+        found = cursor.execute(
+            f"SELECT count(*), min({column}), max({column}), count(*) FILTER (WHERE {column} {violates} ?)"  # noqa: S608
+            f" FROM windows WHERE {_WITHIN} AND seconds = ? AND {column} IS NOT NULL",
+            [criterion.bound, since, until, behavior.duration_seconds],
+        ).fetchone()
+    if found is None or not found[0]:
+        return None
+    return Past(found[0], found[1], found[2], found[3], (until - since) / DAY)

@@ -1,0 +1,352 @@
+"""What a server has to hold before an operation can succeed, made through boto3 when it is asked for."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from devices import Device
+from fleetward.simulate.provision import Keys, zip_of
+from fleetward.store.database import Database, sqlite_url
+from fleetward.store.tables.detect import violations
+from fleetward.store.tables.registry import thing_types
+from running_server import RunningServer, until
+
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}],
+}
+ALLOW = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}]}
+TRUST_TEXT, ALLOW_TEXT = json.dumps(TRUST), json.dumps(ALLOW)
+BEHAVIOR = {
+    "name": "b",
+    "metric": "aws:num-messages-sent",
+    "criteria": {"comparisonOperator": "less-than", "value": {"count": 9}, "durationSeconds": 300},
+}
+HANDLER = "def handle(event, context):\n    print('called')\n    return event\n"
+HOUR = timedelta(hours=1)
+
+
+class Stock:
+    """Makes what an operation needs on one running server; each call makes another one under a name of its own."""
+
+    def __init__(self, server: RunningServer, folder: Path) -> None:
+        self.server = server
+        self.folder = folder
+        self._numbers = itertools.count(1)
+
+    def __getattr__(self, service: str) -> Any:
+        """`stock.iot` is the boto3 client of iot; an underscore stands for the dash (`iot_data`, `lambda_`)."""
+        return self.server.client(service.strip("_").replace("_", "-"))
+
+    def name(self, kind: str = "Free") -> str:
+        return f"{kind}{next(self._numbers)}"
+
+    def arn(self, resource: str, service: str = "iot") -> str:
+        return f"arn:aws:{service}:{self.server.place}:{resource}"
+
+    # --- iot ----------------------------------------------------------------------------------------------------------
+
+    def thing(self) -> str:
+        return str(self.iot.create_thing(thingName=self.name("Thing"))["thingName"])
+
+    def group(self, **params: Any) -> str:
+        return str(self.iot.create_thing_group(thingGroupName=self.name("Group"), **params)["thingGroupName"])
+
+    def policy(self) -> str:
+        return str(self.iot.create_policy(policyName=self.name("Policy"), policyDocument=ALLOW_TEXT)["policyName"])
+
+    def policy_with_versions(self) -> str:
+        name = self.policy()
+        self.iot.create_policy_version(policyName=name, policyDocument=ALLOW_TEXT)
+        return name
+
+    def keys(self) -> Keys:
+        made = self.iot.create_keys_and_certificate(setAsActive=True)
+        return Keys(made["certificateArn"], made["certificatePem"], made["keyPair"]["PrivateKey"])
+
+    def certificate(self, active: bool = True) -> str:
+        return str(self.iot.create_keys_and_certificate(setAsActive=active)["certificateArn"])
+
+    def attached(self) -> dict[str, str]:
+        """A thing and the certificate attached to it."""
+        found = {"thingName": self.thing(), "principal": self.certificate()}
+        self.iot.attach_thing_principal(**found)
+        return found
+
+    def attached_policy(self, to: str = "target") -> dict[str, str]:
+        """A policy and the certificate that it is attached to."""
+        found = {"policyName": self.policy(), to: self.certificate()}
+        self.iot.attach_policy(policyName=found["policyName"], target=found[to])
+        return found
+
+    def member(self) -> dict[str, str]:
+        """A group and a thing in it."""
+        found = {"thingGroupName": self.group(), "thingName": self.thing()}
+        self.iot.add_thing_to_thing_group(**found)
+        return found
+
+    def quarantined(self) -> dict[str, str]:
+        found = {"thingName": self.thing()}
+        self.fleetward.quarantine_thing(**found)
+        return found
+
+    def profile(self) -> str:
+        name = self.name("Profile")
+        self.iot.create_security_profile(securityProfileName=name, behaviors=[BEHAVIOR])
+        return name
+
+    def attached_profile(self) -> dict[str, str]:
+        found = {"securityProfileName": self.profile(), "securityProfileTargetArn": self.arn("all/things")}
+        self.iot.attach_security_profile(**found)
+        return found
+
+    def thing_type(self) -> str:
+        return str(self.iot.create_thing_type(thingTypeName=self.name("Type"))["thingTypeName"])
+
+    def old_thing_type(self) -> str:
+        """A thing type that was deprecated long enough ago to be deleted; its date is written into the store."""
+        name = self.thing_type()
+        self.iot.deprecate_thing_type(thingTypeName=name)
+        self._write(thing_types.update().where(thing_types.c.name == name).values(deprecated_at=1))
+        return name
+
+    def custom_metric(self) -> str:
+        name = self.name("metric")
+        self.iot.create_custom_metric(metricName=name, metricType="number", clientRequestToken=name)
+        return name
+
+    def dimension(self) -> str:
+        name = self.name("dimension")
+        params = {"type": "TOPIC_FILTER", "stringValues": ["a/#"], "clientRequestToken": name}
+        return str(self.iot.create_dimension(name=name, **params)["name"])
+
+    def mitigation_action(self) -> str:
+        name, params = self.name("Action"), {"addThingsToThingGroupParams": {"thingGroupNames": [self.group()]}}
+        self.iot.create_mitigation_action(actionName=name, roleArn=self.role_arn(), actionParams=params)
+        return name
+
+    def mitigation_task(self) -> str:
+        name, target = self.name("task"), {"violationIds": [self.violation()]}
+        action = self.mitigation_action()
+        self.iot.start_detect_mitigation_actions_task(taskId=name, target=target, actions=[action])
+        return name
+
+    def violation(self) -> str:
+        """An open violation, written into the store: none can be made in less than a window."""
+        violation_id, now = self.name("violation"), time.time_ns() // 1_000_000
+        row: dict[str, Any] = {
+            column.name: "" for column in violations.c if not column.nullable and column.name != "number"
+        }
+        row |= {"id": violation_id, "thing": "Thing", "profile": "P", "behavior": BEHAVIOR, "last_value": {"count": 9}}
+        row |= {"alert_topics": [], "started_at": now, "last_at": now, "suppressed": False, "criteria_type": "STATIC"}
+        row |= {"state": "in-alarm", "verification_state": "UNKNOWN"}
+        self._write(violations.insert().values(row))
+        return violation_id
+
+    def _write(self, statement: sa.Insert | sa.Update) -> None:
+        database = Database(sqlite_url(self.server.data_dir / "fleetward.db"))
+        with database.transaction(time.time_ns() // 1_000_000) as tx:
+            tx.execute(statement)
+        database.close()
+
+    # --- certificates of others ---------------------------------------------------------------------------------------
+
+    def csr(self) -> str:
+        request = x509.CertificateSigningRequestBuilder().subject_name(_subject(self.name("csr")))
+        return _pem(request.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()))
+
+    def foreign_certificate(self) -> str:
+        """A certificate signed by nobody we know, PEM."""
+        return _pem(_certificate(self.name("leaf"), ec.generate_private_key(ec.SECP256R1())))
+
+    def authority(self) -> dict[str, str]:
+        """A CA certificate and the proof that we hold its key, as RegisterCACertificate wants them."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        authority = _certificate(self.name("ca"), key, authority=True)
+        code = self.iot.get_registration_code()["registrationCode"]
+        proof = _certificate(code, ec.generate_private_key(ec.SECP256R1()), issuer=authority.subject, signer=key)
+        return {"caCertificate": _pem(authority), "verificationCertificate": _pem(proof)}
+
+    def leaf(self) -> dict[str, str]:
+        """A certificate of somebody else's CA, and that CA's certificate, which is registered."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        authority = _certificate(self.name("ca"), key, authority=True)
+        self.iot.register_ca_certificate(caCertificate=_pem(authority), certificateMode="SNI_ONLY", setAsActive=True)
+        leaf = _certificate(
+            self.name("leaf"), ec.generate_private_key(ec.SECP256R1()), issuer=authority.subject, signer=key
+        )
+        return {"certificatePem": _pem(leaf), "caCertificatePem": _pem(authority)}
+
+    def registered_authority(self, active: bool = True) -> str:
+        made = self.iot.register_ca_certificate(**self.authority(), setAsActive=active, allowAutoRegistration=False)
+        return str(made["certificateId"])
+
+    # --- devices ------------------------------------------------------------------------------------------------------
+
+    def connected(self) -> str:
+        """The client id of a device that is connected."""
+        keys, name = self.keys(), self.thing()
+        policy = self.policy()
+        self.iot.attach_policy(policyName=policy, target=keys.certificate_arn)
+        device = Device(name, keys, self.server.broker, self.folder)
+        assert device.connect() == "Success"
+        self._devices.append(device)
+        return name
+
+    @cached_property
+    def _devices(self) -> list[Device]:
+        return []
+
+    def close(self) -> None:
+        for device in self._devices:
+            device.client.disconnect()
+            device.client.loop_stop()
+
+    def retained(self) -> str:
+        topic = self.name("retained")
+        self.iot_data.publish(topic=topic, payload=b"x", qos=1, retain=True)
+        return topic
+
+    def shadow(self) -> str:
+        thing = self.thing()
+        self.iot_data.update_thing_shadow(thingName=thing, payload=b'{"state":{"desired":{"a":1}}}')
+        return thing
+
+    # --- sns ----------------------------------------------------------------------------------------------------------
+
+    def topic(self) -> str:
+        return str(self.sns.create_topic(Name=self.name("Topic"))["TopicArn"])
+
+    def subscription(self) -> str:
+        answer = self.sns.subscribe(TopicArn=self.topic(), Protocol="lambda", Endpoint=self.function_arn())
+        return str(answer["SubscriptionArn"])
+
+    def pending(self) -> dict[str, str]:
+        """A topic and the token that was mailed to somebody who is to confirm a subscription to it."""
+        topic, address = self.topic(), f"{self.name('mail')}@example.com"
+        self.sns.subscribe(TopicArn=topic, Protocol="email", Endpoint=address)
+
+        def mailed() -> Any:
+            mails = self.fleetward.list_outbox()["mails"]
+            return next((mail["body"] for mail in mails if mail["to"] == address), None)
+
+        token = until(mailed, 10, "the confirmation mail").partition("Token=")[2].partition("&")[0].split()[0]
+        return {"TopicArn": topic, "Token": token}
+
+    # --- lambda, logs, events -----------------------------------------------------------------------------------------
+
+    @cached_property
+    def package(self) -> bytes:
+        return zip_of({"main.py": HANDLER})
+
+    def function(self) -> str:
+        params: dict[str, Any] = {"Runtime": "python3.12", "Handler": "main.handle", "Role": self.role_arn()}
+        made = self.lambda_.create_function(
+            FunctionName=self.name("Function"), Code={"ZipFile": self.package}, **params
+        )
+        return str(made["FunctionName"])
+
+    def function_arn(self) -> str:
+        return str(self.lambda_.get_function(FunctionName=self.function())["Configuration"]["FunctionArn"])
+
+    def permission(self) -> dict[str, str]:
+        found = {"FunctionName": self.function(), "StatementId": "one"}
+        self.lambda_.add_permission(**found, Action="lambda:InvokeFunction", Principal="sns.amazonaws.com")
+        return found
+
+    def log_group(self) -> str:
+        name = self.name("Log")
+        self.logs.create_log_group(logGroupName=name)
+        return name
+
+    @cached_property
+    def log_stream(self) -> dict[str, str]:
+        """A group and a stream of it: what a function has printed."""
+        function = self.function()
+        self.lambda_.invoke(FunctionName=function, Payload=b"{}")
+        group = f"/aws/lambda/{function}"
+        streams = until(lambda: self.logs.describe_log_streams(logGroupName=group)["logStreams"], 10, "a log stream")
+        return {"logGroupName": group, "logStreamName": streams[0]["logStreamName"]}
+
+    def rule(self) -> str:
+        name = self.name("Rule")
+        self.events.put_rule(Name=name, ScheduleExpression="rate(1 day)", State="DISABLED")
+        return name
+
+    def target(self) -> str:
+        rule = self.rule()
+        self.events.put_targets(Rule=rule, Targets=[{"Id": "one", "Arn": self.function_arn()}])
+        return rule
+
+    # --- iam ----------------------------------------------------------------------------------------------------------
+
+    def role(self) -> str:
+        name = self.name("Role")
+        return str(self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST_TEXT)["Role"]["RoleName"])
+
+    def role_arn(self) -> str:
+        return f"arn:aws:iam::{self.server.info.account_id}:role/{self.role()}"
+
+    def user(self) -> str:
+        return str(self.iam.create_user(UserName=self.name("User"))["User"]["UserName"])
+
+    def access_key(self) -> dict[str, str]:
+        user = self.user()
+        return {"UserName": user, "AccessKeyId": self.iam.create_access_key(UserName=user)["AccessKey"]["AccessKeyId"]}
+
+    def managed_policy(self, versions: int = 1) -> str:
+        made = self.iam.create_policy(PolicyName=self.name("Managed"), PolicyDocument=ALLOW_TEXT)["Policy"]["Arn"]
+        for _ in range(versions - 1):
+            self.iam.create_policy_version(PolicyArn=made, PolicyDocument=ALLOW_TEXT)
+        return str(made)
+
+    def inline(self, kind: str) -> dict[str, str]:
+        """A role (or user) and the name of its inline policy."""
+        found = {f"{kind}Name": getattr(self, kind.lower())(), "PolicyName": "inline"}
+        getattr(self.iam, f"put_{kind.lower()}_policy")(**found, PolicyDocument=ALLOW_TEXT)
+        return found
+
+    def attachment(self, kind: str) -> dict[str, str]:
+        """A role (or user) and the managed policy attached to it."""
+        found = {f"{kind}Name": getattr(self, kind.lower())(), "PolicyArn": self.managed_policy()}
+        getattr(self.iam, f"attach_{kind.lower()}_policy")(**found)
+        return found
+
+
+def _subject(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _certificate(
+    name: str,
+    key: ec.EllipticCurvePrivateKey,
+    authority: bool = False,
+    issuer: x509.Name | None = None,
+    signer: ec.EllipticCurvePrivateKey | None = None,
+) -> x509.Certificate:
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(_subject(name)).issuer_name(issuer or _subject(name))
+    builder = builder.public_key(key.public_key()).serial_number(x509.random_serial_number())
+    builder = builder.not_valid_before(now - HOUR).not_valid_after(now + 24 * HOUR)
+    builder = builder.add_extension(x509.BasicConstraints(authority, None), critical=True)
+    return builder.sign(signer or key, hashes.SHA256())
+
+
+def _pem(made: x509.Certificate | x509.CertificateSigningRequest) -> str:
+    return made.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def id_of(certificate_arn: str) -> str:
+    return certificate_arn.rsplit("/", 1)[1]
