@@ -19,12 +19,13 @@ from fleetward import telemetry
 from fleetward.access import keys
 from fleetward.access.authorizer import Authorizer
 from fleetward.access.keyring import KeyRing
-from fleetward.access.service_roles import AlertPublisher, function_session
+from fleetward.access.service_roles import IOT, AlertPublisher, function_session
 from fleetward.alarm import violations
 from fleetward.api.call import Rooms
 from fleetward.api.door import ASGIApp, make_door, metrics
 from fleetward.api.serialise import Response
 from fleetward.arn import Arns
+from fleetward.exporter import Exporter
 from fleetward.functions.service import Functions
 from fleetward.gateway.doors import Arrival, Clock, Presence, Refused
 from fleetward.gateway.service import CannotListen, Gateway, TlsFiles
@@ -37,11 +38,13 @@ from fleetward.registry.authority import Authority
 from fleetward.registry.connectivity import Connectivity
 from fleetward.registry.feed import Feed
 from fleetward.registry.view import FleetView
+from fleetward.reports.desk import ReportDesk
 from fleetward.respond import isolations
 from fleetward.respond.isolation import IsolationWatch, Shift
+from fleetward.respond.mitigator import Mitigator
 from fleetward.settings import Settings
 from fleetward.shadows.service import Shadows
-from fleetward.store.database import Database, sqlite_url
+from fleetward.store.database import Database, Reader, sqlite_url
 from fleetward.store.history import History
 from fleetward.store.migrate import NewerSchema, migrate
 
@@ -164,6 +167,7 @@ class House:
             self.history,
             self.folder / "windows",
             AlertPublisher(self.authorizer, self.notifier.publish),
+            self.arns,
         )
         self.pipeline.start(self.view)
         self._closing.callback(self.pipeline.stop)
@@ -183,11 +187,32 @@ class House:
         self.shadows = Shadows(self.database, self.clock, self.gateway.command)
         await self.shadows.start()
         self._closing.push_async_callback(self.shadows.stop)
+        await self._open_response()
         try:
             await asyncio.to_thread(self.gateway.start)
         except CannotListen as error:
             raise CannotStart(f"{error}; choose others with --mqtt-host and --mqtt-port") from None
         self._closing.push_async_callback(asyncio.to_thread, self.gateway.stop)
+
+    async def _open_response(self) -> None:
+        """Device reports in; mitigation, and the metrics that profiles export, out."""
+        publish, paced = self.gateway.command, self.settings.mqtt_limits == "aws"
+        self.reports = ReportDesk(self.database, self.clock, self.view, publish, self.pipeline.put, paced)
+        self.exporter = Exporter(self.database, self.view, self.arns, publish, self._role_permits)
+        self.mitigator = Mitigator(self.database, self.arns, self.clock, self._role_permits)
+        for room in (self.reports, self.exporter, self.mitigator):
+            await room.start()
+            self._closing.push_async_callback(room.stop)
+        self.pipeline.tell(self.exporter.take)
+
+    def _role_permits(self, look: Reader, role_arn: str, action: str, resource: str) -> bool:
+        """Whether a role that IoT may assume is allowed to do that."""
+        role, now = self.authorizer.role(look, role_arn), self.clock()
+        return (
+            role is not None
+            and self.authorizer.trusts(role, IOT, now)
+            and self.authorizer.role_may(role, action, resource, now)
+        )
 
     def _fleet_changed(self, changes: Sequence[Change]) -> None:
         before = {
@@ -226,7 +251,7 @@ class House:
 
     def arrival(self, arrival: Arrival) -> None:
         """Door 2, on the gateway's thread."""
-        if not self.shadows.arrival(arrival):
+        if not (self.shadows.arrival(arrival) or self.reports.arrival(arrival)):
             log.debug("reserved_topic", topic=arrival.topic, device=arrival.device)
 
     def presence(self, presence: Presence) -> None:

@@ -181,6 +181,63 @@ def release(
 
 
 @cli.command()
+def violations(
+    thing: Annotated[str | None, typer.Argument(help="Only those of this thing.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, the explanation included.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Show the open violations and why each was raised."""
+    found = _call(data_dir, "list_violations", maxResults=250, **({"thingName": thing} if thing else {}))["violations"]
+    for one in found:
+        if as_json:
+            explanation = json.loads(one.pop("explanationDocument"))
+            typer.echo(json.dumps(one | {"explanation": explanation}, default=str))
+        else:
+            state = "in alarm, isolated" if one["isolated"] else "in alarm"
+            typer.echo(f"{one['startTime']:%Y-%m-%d %H:%M:%S}  {one['thingName']} ({state})  {one['violationId']}")
+            typer.echo(f"    {one['securityProfileName']}/{one['behaviorName']}: {one['explanation']}")
+    if not found:
+        typer.echo("No violation is open.", err=as_json)
+
+
+Profile = Annotated[
+    Path, typer.Argument(help="JSON file with a profile, as CreateSecurityProfile takes it.", exists=True)
+]
+
+
+@cli.command()
+def lint(profile: Profile, data_dir: DataDir = None) -> None:
+    """Tell what a profile will do before it is attached; exit code 1 when there is a warning."""
+    from fleetward.hindsight import lint_exit_code, lint_lines
+
+    answer = _call(data_dir, "lint_security_profile", profile=profile.read_text())
+    typer.echo("\n".join(lint_lines(answer)))
+    raise typer.Exit(lint_exit_code(answer))
+
+
+@cli.command()
+def backtest(
+    profile: Profile,
+    since: Annotated[str, typer.Option(help="How far back: 90m, 36h, 14d.")] = "14d",
+    as_json: Annotated[bool, typer.Option("--json", help="The whole answer as JSON.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Tell who would have alarmed and been isolated; exit code 0 nobody, 1 somebody, 2 not replayable."""
+    from datetime import UTC, datetime
+
+    from fleetward import hindsight
+
+    try:
+        start = hindsight.since(since, datetime.now(UTC))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--since") from None
+    answer = _call(data_dir, "backtest_security_profile", profile=profile.read_text(), startTime=start)
+    answer.pop("ResponseMetadata", None)
+    typer.echo(json.dumps(answer, default=str) if as_json else "\n".join(hindsight.backtest_lines(answer)))
+    raise typer.Exit(answer["exitCode"])
+
+
+@cli.command()
 def trail(
     name: Annotated[str | None, typer.Argument(help="Only what concerns the thing, policy… of this name.")] = None,
     last: Annotated[int, typer.Option(min=1, max=250, help="How many changes, newest last.")] = 20,

@@ -18,6 +18,7 @@ from sqlalchemy.exc import OperationalError
 from fleetward import telemetry
 from fleetward.alarm import recorder, violations
 from fleetward.alarm.recorder import Publish
+from fleetward.arn import Arns
 from fleetward.detect import dimensions, profiles
 from fleetward.detect.inputs import Configure, Enroll, Input, Release, Withdraw
 from fleetward.detect.kernel import Kernel
@@ -26,7 +27,7 @@ from fleetward.detect.turned import kinds
 from fleetward.detect.watched import demand, watched_profiles
 from fleetward.model import AlarmEvent, AlarmKind, Change, Demand, Millis, RecordKind, ThingRecord
 from fleetward.registry.view import FleetView
-from fleetward.respond import isolations
+from fleetward.respond import automatic, isolations, mitigation_tasks
 from fleetward.settings import Settings
 from fleetward.store import trail
 from fleetward.store.database import Database, Touch
@@ -53,12 +54,15 @@ class Pipeline:
         history: History,
         journal_folder: Path,
         publish: Publish,
+        arns: Arns,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._database = database
         self._history = history
         self._publish = publish
+        self._arns = arns
+        self._told: Callable[[Outcome], None] = lambda _: None
         self._demand = Demand()
         self._meet: Callable[[Demand], None] | None = None
         self._journal = Journal.open(journal_folder)
@@ -96,6 +100,10 @@ class Pipeline:
         """Tells `meet` what is to be counted beyond the basic metrics, now and whenever that changes."""
         self._meet = meet
         meet(self._demand)
+
+    def tell(self, told: Callable[[Outcome], None]) -> None:
+        """Calls `told` with every outcome once it is recorded, on the detection thread."""
+        self._told = told
 
     def put(self, item: Input) -> None:
         """Takes the next input; from any thread."""
@@ -144,13 +152,15 @@ class Pipeline:
         for windows in outcome.windows:
             self._history.append(windows)
         self._history.append_data(outcome.data)
+        self._told(outcome)
 
     def _keep(self, events: Sequence[AlarmEvent], progress: Sequence[Progress]) -> None:
         """Records in one transaction; a store that refuses (disk full, locked) is asked again until it takes it."""
         while True:
             try:
                 with self._database.transaction(self._clock()) as tx:
-                    recorder.record(tx, events, progress, self._publish)
+                    news = recorder.record(tx, events, progress, self._publish)
+                    automatic.enlist(tx, self._arns, news)
                 return
             except OperationalError as error:
                 log.error("alarms_not_recorded", waiting=len(events), error=str(error.orig))
@@ -172,6 +182,7 @@ class Pipeline:
         self._history.prune(now - self._settings.history_retention_days * DAY)
         with self._database.transaction(now) as tx:
             violations.prune(tx, now - self._settings.violation_retention_days * DAY)
+            mitigation_tasks.prune(tx, now - self._settings.violation_retention_days * DAY)
             trail.prune(tx.connection, now - self._settings.trail_retention_days * DAY)
 
     # --- what the registry and the profiles say -----------------------------------------------------------------------

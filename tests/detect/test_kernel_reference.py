@@ -86,7 +86,7 @@ def test_a_pickled_kernel_goes_on_as_if_nothing_had_happened(stream, data):
 @settings(LOOSE, max_examples=30)
 @given(streams, st.data())
 def test_snapshot_and_log_give_the_same_again(stream, data):
-    """After a crash at any point, snapshot and log yield the same kernel, and tell again what came since the snapshot."""
+    """After a crash at any point, snapshot and log yield the same kernel, and tell again what came since."""
     kept, crashed = sorted((data.draw(st.integers(0, len(stream))), data.draw(st.integers(0, len(stream)))))
     kernel, outcomes = Kernel(), []
     with TemporaryDirectory() as folder:

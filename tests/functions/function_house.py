@@ -82,6 +82,13 @@ class House:
             rows = logs.events(look, log_group(name), None, logs.Span(), 10_000)
         return "\n".join(row["message"] for row in rows)
 
+    def scratch(self) -> Path:
+        """Where the machine has the files of the one process there is."""
+        sandbox = self.functions._sandbox
+        assert sandbox is not None
+        (folder,) = sandbox.space._folder.glob("function-*")
+        return folder
+
     async def stop(self) -> None:
         await self.functions.stop()
         self.database.close()

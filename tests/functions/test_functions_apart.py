@@ -5,23 +5,31 @@ import json
 import os
 import resource
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from function_house import House
 
-from fleetward.functions import seccomp
+from fleetward.functions import seccomp, view
 from fleetward.functions.confined import landlock
 from fleetward.functions.scratch import Space
 
 needs_landlock = pytest.mark.skipif(not landlock.version(), reason="the kernel has no Landlock")
 needs_filter = pytest.mark.skipif(bool(seccomp.missing()), reason=seccomp.missing())
 
+needs_view = pytest.mark.skipif(
+    bool(view.lack(str(Path(view.__file__).parent), os.geteuid() == 0)), reason="the kernel has no namespaces for us"
+)
+
+WELL = "def handler(e, c): return 'well'"
+
 SECRETIVE = """
     import os
     def handler(e, c):
         with open(os.environ['TMPDIR'] + '/private.key', 'w') as file: file.write('secret')
-        return [os.getcwd(), os.environ['TMPDIR'], os.getpid()]
+        return os.getpid()
 """
 
 SPY = """
@@ -37,6 +45,7 @@ SPY = """
         'list all': lambda code, tmp, pid: os.listdir(os.path.dirname(os.path.dirname(code))),
         'list every server': lambda code, tmp, pid: os.listdir(os.path.dirname(os.path.dirname(os.path.dirname(code)))),
         'by the process': lambda code, tmp, pid: os.listdir(f'/proc/{pid}/cwd/'),
+        'through the process': lambda code, tmp, pid: os.listdir(f'/proc/{pid}/root/tmp'),
         'environment': lambda code, tmp, pid: open(f'/proc/{pid}/environ').read(),
         'signal': lambda code, tmp, pid: os.kill(pid, 9),
     }
@@ -45,13 +54,19 @@ SPY = """
         for name, attempt in TRIES.items():
             try:
                 attempt(*e)
-            except PermissionError:
+            except (PermissionError, FileNotFoundError):
                 continue
             except Exception as problem:
                 name += f': {problem!r}'
             done.append(name)
         return done
 """
+
+
+async def victim(house: House) -> list[object]:
+    """Its folders of code and of temporary files, as the machine has them, and its process."""
+    pid = await call(house, SECRETIVE, name="victim")
+    return [str(house.scratch() / "code"), str(house.scratch() / "tmp"), pid]
 
 
 async def call(house: House, source: str, event: object = None, name: str = "f", **options: object) -> object:
@@ -62,8 +77,13 @@ async def call(house: House, source: str, event: object = None, name: str = "f",
 @needs_landlock
 async def test_functions_are_apart(house: House) -> None:
     """A function can neither read, list, change nor signal anything of another function, though it knows its paths."""
-    theirs = await call(house, SECRETIVE, name="victim")
-    assert await call(house, SPY, theirs) == []
+    assert await call(house, SPY, await victim(house)) == []
+
+
+@needs_landlock
+async def test_functions_are_apart_without_a_view(without_view: House) -> None:
+    """That holds as well where all functions see the machine's /tmp."""
+    assert await call(without_view, SPY, await victim(without_view)) == []
 
 
 @needs_landlock
@@ -72,8 +92,7 @@ async def test_functions_of_another_server_are_apart_too(tmp_path: Path, house: 
     (tmp_path / "other").mkdir()
     other = House(tmp_path / "other")
     await other.functions.start()
-    theirs = await call(other, SECRETIVE, name="victim")
-    assert await call(house, SPY, theirs) == []
+    assert await call(house, SPY, await victim(other)) == []
     await other.stop()
 
 
@@ -91,11 +110,83 @@ async def test_own_code_is_read_only(house: House) -> None:
 
 
 @needs_landlock
-@pytest.mark.parametrize("path", ["/tmp/planted", "/var/tmp/planted", "/dev/shm/planted", "/proc/self/oom_score_adj"])
+@pytest.mark.parametrize("path", ["/var/tmp/planted", "/dev/shm/planted", "/proc/self/oom_score_adj"])
 async def test_nothing_shared_is_writable(house: House, path: str) -> None:
     """The one place a function may write to is its own: what it left in a shared folder, others could read."""
     source = f"def handler(e, c):\n try: open({path!r}, 'w')\n except PermissionError: return 'refused'"
     assert await call(house, source) == "refused"
+
+
+@needs_landlock
+async def test_tmp_without_a_view(without_view: House) -> None:
+    """Where a function cannot have a /tmp of its own it has TMPDIR, and the room says so."""
+    source = """
+        import os
+        def handler(e, c):
+            open(os.environ['TMPDIR'] + '/x', 'w')
+            try: open('/tmp/fleetward-planted', 'w')
+            except PermissionError: return 'refused'
+    """
+    assert await call(without_view, source) == "refused"
+    said = "functions cannot write to /tmp itself, only to TMPDIR (no namespaces)"
+    assert said in without_view.functions.isolation()
+
+
+NOTE = """
+    import os, tempfile
+    def handler(e, c):
+        before = os.listdir('/tmp')
+        with open('/tmp/fleetward-test-x', 'w') as file: file.write(e)
+        with tempfile.NamedTemporaryFile() as file: assert file.name.startswith('/tmp/')
+        read = open('/tmp/fleetward-test-x').read()
+        return [before, read, os.listdir('/tmp'), os.environ['LAMBDA_TASK_ROOT'], os.getcwd()]
+"""
+
+
+@needs_view
+async def test_a_tmp_of_its_own(house: House) -> None:
+    """A function finds an empty /tmp and keeps files there, which neither a neighbour nor the machine sees."""
+    for name in ("one", "two"):
+        before, read, after, root, folder = await call(house, NOTE, name, name=name)
+        assert (before, read, after) == ([], name, ["fleetward-test-x"])
+        assert root == folder
+    assert not os.path.exists("/tmp/fleetward-test-x")
+    assert "each has a /tmp of its own" in house.functions.isolation()
+    before, *_ = json.loads((await house.functions.invoke("one", b'"again"')).payload)
+    assert before == ["fleetward-test-x"], "a warm process finds what it left"
+
+
+@needs_view
+async def test_a_tmp_goes_with_its_function(tmp_path: Path) -> None:
+    """What a function left in /tmp is gone after a stop, and so is every mount."""
+    house = House(tmp_path)
+    await house.functions.start()
+    mounted = Path("/proc/self/mounts").read_text()
+    await call(house, NOTE, "x")
+    folder = house.scratch()
+    assert (folder / "tmp" / "fleetward-test-x").read_text() == "x"
+    await house.stop()
+    assert not folder.exists()
+    assert Path("/proc/self/mounts").read_text() == mounted
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody without rights")
+def test_a_view_without_root() -> None:
+    """Whoever is not root has a view of its own through a namespace of users, where the kernel lets it."""
+    room = Path(view.__file__).parent
+    script = f"""
+import os, sys
+sys.path.append({str(room)!r})
+from confined.mounts import cover, libc
+os.setgroups([]), os.setgid(65534), os.setuid(65534)
+libc.prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE, as after an execve: whose /proc/self is.
+try: cover([('/usr/bin', '/tmp')], False)
+except OSError as problem: print(problem)
+else: print(os.getuid(), os.getgid(), os.path.exists('/tmp/env'))
+"""
+    command = [sys.executable, "-I", "-S", "-c", script]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=20).stdout.strip()
+    assert said == "65534 65534 True" or "unshare" in said or "mount over" in said
 
 
 @needs_landlock
@@ -260,7 +351,7 @@ async def test_functions_run_without_a_filter(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(seccomp, "ARCHITECTURES", {})
     house = House(tmp_path)
     await house.functions.start()
-    assert await call(house, "def handler(e, c): return 'well'") == "well"
+    assert await call(house, WELL) == "well"
     assert "Runtime.ExitError" in str(await call(house, BOMB, name="bomb", timeout=20))
     await house.stop()
 
@@ -347,8 +438,6 @@ async def test_fork_bomb(house: House) -> None:
 
 # --- folders ----------------------------------------------------------------------------------------------------------
 
-FOLDER = "import os\ndef handler(e, c): return os.environ['TMPDIR']"
-
 
 async def test_no_folder_after_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a stop nothing is left in the temporary folder, whatever a function has made of its own."""
@@ -373,7 +462,8 @@ def test_folders_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """A user of the functions' own passes through folders it cannot list, and owns nothing but what it may write to."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     space = Space((65534, 65534))
-    folder, temporary = space.make()
+    folder = space.make()
+    temporary = folder / "tmp"
     chain = (space.root, folder.parent, folder)
     assert [(stat.S_IMODE(path.stat().st_mode), path.stat().st_uid) for path in chain] == [(0o711, 0)] * 3
     assert (stat.S_IMODE(temporary.stat().st_mode), temporary.stat().st_uid) == (0o700, 65534)
@@ -389,8 +479,9 @@ async def test_stale_folders_are_swept(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "living").mkdir()
     living = House(tmp_path / "living")
     await living.functions.start()
-    folder = Path(await call(living, FOLDER))
-    stale = folder.parents[2] / "server-stale"
+    await call(living, WELL)
+    folder = living.scratch()
+    stale = folder.parents[1] / "server-stale"
     (stale / "function" / "code").mkdir(parents=True)
     (temporary / "others").mkdir()
     house = House(tmp_path)
@@ -411,6 +502,7 @@ async def test_a_squatted_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     squatted.chmod(0o777)
     house = House(tmp_path)
     await house.functions.start()
-    assert not Path(await call(house, FOLDER)).is_relative_to(squatted)
+    assert await call(house, WELL) == "well"
+    assert not house.scratch().is_relative_to(squatted)
     await house.stop()
     assert os.listdir(squatted) == []

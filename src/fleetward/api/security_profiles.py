@@ -13,12 +13,14 @@ from fleetward.api.times import datetime_of
 from fleetward.detect import profile_members, profile_store, profiles, targets
 from fleetward.detect.catalog import catalog
 from fleetward.detect.inputs import Target
+from fleetward.respond import automatic
 
 
 def create_security_profile(call: Call) -> dict[str, Any]:
     name = call.params["securityProfileName"]
     added_tags = {tag["Key"]: tag.get("Value", "") for tag in call.params.get("tags") or ()}
     with call.transaction() as tx:
+        automatic.check_tags(tx, call.rooms.arns.iot("securityprofile", name), added_tags)
         profile_store.create(tx, call.rooms.arns, name, call.params, added_tags)
     return _identified(call, name, "securityProfileName", "securityProfileArn")
 

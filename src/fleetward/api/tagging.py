@@ -9,8 +9,9 @@ from fleetward import errors
 from fleetward.api import names
 from fleetward.api.call import Call
 from fleetward.api.paging import page_of
-from fleetward.detect import profile_store
+from fleetward.detect import custom_metrics, dimensions, profile_store
 from fleetward.registry import ca_certificates, groups, policies, tags, thing_types
+from fleetward.respond import automatic, mitigation_actions
 from fleetward.store.database import Reader, Transaction
 
 TAGGABLE = {
@@ -19,6 +20,9 @@ TAGGABLE = {
     "cacert": ca_certificates.get,
     "policy": policies.get,
     "securityprofile": profile_store.get,
+    "custommetric": custom_metrics.get,
+    "dimension": dimensions.get,
+    "mitigationaction": mitigation_actions.get,
 }
 """Kind of resource → what finds it, or refuses. Things and certificates take no tags on AWS either (service
 authorization reference, "Actions, resources, and condition keys for AWS IoT")."""
@@ -30,6 +34,7 @@ def tag_resource(call: Call) -> dict[str, Any]:
         _touch(tx, _find(call, tx))
         for key, value in added.items():
             profile_store.check_tag(arn, key, value)
+        automatic.check_tags(tx, arn, added)
         tags.put(tx, arn, added)
     return {}
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fleetward.detect.outcome import Mask, MetricRows, Numbers
-from fleetward.detect.slots import NEVER, grown
+from fleetward.detect.slots import NEVER, as_index, grown
 from fleetward.meter.batch import Cells, Ids
 from fleetward.meter.metrics import DISTINCT, MAX_DISTINCT, NEW_NETWORK, Kind, Metric
 from fleetward.model import ValueKind
@@ -70,13 +70,14 @@ class Counts:
         return observed | present if self.metric.kind is Kind.COUNTER else observed
 
     def rows(self, has: Mask, slots: Ids) -> MetricRows:
-        count, has = self.count[slots], has[slots]
+        chosen = as_index(slots)
+        count, has = self.count[chosen].copy(), has[chosen]
         if self.is_plain:
             extreme = np.minimum(count, 1)
             return MetricRows(has, count, count, extreme, extreme)
         observed = count > 0
-        minimum = np.where(observed, self.minimum[slots], 0)
-        return MetricRows(has, count, self.total[slots], minimum, np.where(observed, self.maximum[slots], 0))
+        minimum, maximum = (np.where(observed, extreme[chosen], 0) for extreme in (self.minimum, self.maximum))
+        return MetricRows(has, count, self.total[chosen].copy(), minimum, maximum)
 
     def read(self, slots: Ids, values: Ids) -> None:
         """Sets what a timer says at the end of the window."""

@@ -12,6 +12,7 @@ from fleetward.detect.counts import Counts, as_tuples
 from fleetward.detect.elements import offenders
 from fleetward.detect.outcome import Mask, Numbers
 from fleetward.detect.percentile import others_average, others_percentile
+from fleetward.detect.slots import as_index
 from fleetward.meter.batch import Ids
 from fleetward.meter.metrics import Kind, metric_of
 from fleetward.model import (
@@ -66,9 +67,10 @@ def judged_value(behavior: Behavior, counts: Counts, slots: Ids) -> Numbers:
     criterion, kind = behavior.criterion, counts.metric.kind
     if isinstance(criterion, SetCriterion):
         return counts.elements(slots)
+    chosen = as_index(slots)
     if kind is Kind.GAUGE or (kind is Kind.SIZE and isinstance(criterion, StaticCriterion)):
-        return (counts.maximum if criterion.operator.is_upper_bound else counts.minimum)[slots]
-    return counts.total[slots]
+        return (counts.maximum if criterion.operator.is_upper_bound else counts.minimum)[chosen]
+    return counts.total[chosen]
 
 
 def judge(criterion: Criterion, values: Numbers) -> Judgement | None:

@@ -31,15 +31,16 @@ from fleetward.detect.coverage import Watch
 from fleetward.detect.criteria import judge, judged_value, needs_everything, settles
 from fleetward.detect.explain import TOPIC_METRICS, Moment, Verdicts
 from fleetward.detect.inputs import Configure, Enroll, Input, Release, Report, Withdraw
-from fleetward.detect.outcome import Datum, Mask, Numbers, Outcome, WindowRows
+from fleetward.detect.outcome import Datum, Mask, Numbers, Outcome
 from fleetward.detect.readings import reading, report_cells
+from fleetward.detect.recording import record
 from fleetward.detect.state import State
-from fleetward.detect.streaks import Streaks
+from fleetward.detect.streaks import Streaks, openings
 from fleetward.detect.topics import Contribution
 from fleetward.detect.turned import Continued, Devices, Turned
 from fleetward.detect.windows import Window
 from fleetward.meter.batch import Batch, Cells, Column, Ids
-from fleetward.meter.metrics import BASIC, NEW_NETWORK, SILENCE, Kind
+from fleetward.meter.metrics import NEW_NETWORK, SILENCE, Kind
 from fleetward.model import Ended, Millis
 
 __all__ = ["Kernel", "Outcome"]
@@ -199,7 +200,7 @@ class Kernel:
                 streaks.next_window()
             elif not streaks.behavior.duration_seconds:
                 self._end_silent(streaks, window.end, outcome)
-        self._record(window, has, outcome)
+        record(self._state, window, has, outcome)
 
     def _end_silent(self, streaks: Streaks, now: Millis, outcome: Outcome) -> None:
         if streaks.open:
@@ -218,26 +219,8 @@ class Kernel:
         slots = np.flatnonzero(has & (watch.since <= window.start) & ~streaks.decided)
         judged = judge(criterion, judged_value(behavior, window.counts[behavior.column], slots))
         if judged is not None:
-            verdicts = Verdicts(streaks, window, slots, judged.values, judged.limits, judged.violating, window.end)
+            verdicts = Verdicts(streaks, window, slots, *judged, window.end)
             self.step(verdicts.where(judged.violating) if torn else verdicts, outcome)
-
-    def _record(self, window: Window, has: Mapping[Column, Mask], outcome: Outcome) -> None:
-        mine = [column for column in window.counts if self._state.windows.shortest[column] == window.seconds]
-        lists = [column for column in mine if window.counts[column].metric.kind is Kind.SET]
-        columns = [column for column in mine if column not in lists]
-        for column in lists:
-            self._record_elements(window, column, np.flatnonzero(has[column]), outcome)
-        if columns:
-            slots = np.flatnonzero(np.logical_or.reduce([has[column] for column in columns]))
-            names = tuple(self._state.slots.names[slots].tolist())
-            rows = {column: window.counts[column].rows(has[column], slots) for column in columns}
-            metrics = {metric: rows.pop((metric, "")) for metric in BASIC if (metric, "") in rows}
-            outcome.windows.append(WindowRows(window.start, window.seconds, names, metrics, rows))
-
-    def _record_elements(self, window: Window, column: Column, slots: Ids, outcome: Outcome) -> None:
-        names = self._state.slots.names
-        for slot, elements in zip(slots.tolist(), window.counts[column].elements(slots), strict=True):
-            outcome.data.append(Datum(window.end, window.seconds, names[slot], *column, elements))
 
     # --- reports ------------------------------------------------------------------------------------------------------
 
@@ -295,13 +278,13 @@ class Kernel:
                 del streaks.open[slot]
 
     def _devices(self, streaks: Streaks, chosen: Ids) -> Devices:
-        slots, openings = self._state.slots, [streaks.open[slot] for slot in chosen.tolist()]
-        return Devices(streaks.behavior, slots.names[chosen].tolist(), slots.ids[chosen], openings)
+        slots, began = self._state.slots, list(map(streaks.open.__getitem__, chosen.tolist()))
+        return Devices(streaks.behavior, slots.names[chosen].tolist(), slots.ids[chosen], began)
 
     def _open(self, verdicts: Verdicts, raised: Ids) -> None:
-        epochs, start = self._state.slots.epoch, verdicts.window.start
-        openings = ((start, epoch) for epoch in epochs[raised].tolist())
-        verdicts.streaks.open.update(zip(raised.tolist(), openings, strict=True))
+        epochs = self._state.slots.epoch
+        began = openings(verdicts.window.start, epochs[raised])
+        verdicts.streaks.open.update(zip(raised.tolist(), began, strict=True))
         if isinstance(verdicts.window, Moment):
             epochs[raised] += 1  # two reports may come in one millisecond
 

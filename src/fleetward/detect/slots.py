@@ -28,6 +28,13 @@ def grown(array: NDArray[Number], size: int, fill: float = 0) -> NDArray[Number]
     return larger
 
 
+def as_index(slots: Ids) -> Ids | slice:
+    """`slots`, which rise, as a slice where they have no holes: then nothing needs to be gathered one by one."""
+    if len(slots) and int(slots[-1]) - int(slots[0]) + 1 == len(slots):
+        return slice(int(slots[0]), int(slots[-1]) + 1)
+    return slots
+
+
 class Slots:
     """Which device is where. A slot is free, registered (enrolled), unregistered (negative id), or *stray*: observed
     under a registered id that was not enrolled yet, or not any more; strays are counted and judged by nobody.
@@ -100,7 +107,9 @@ class Slots:
         self.enrolled[slot] = True
         self.names[slot] = name
         self._registered[name] = slot
-        self.groups[slot] = groups
+        self.groups.pop(slot, None)
+        if groups:
+            self.groups[slot] = groups
 
     def remove(self, slot: int) -> None:
         id, name = int(self.ids[slot]), self.names[slot]

@@ -14,7 +14,7 @@ from fleetward.detect.inputs import Configure, Enroll, Release, WatchedProfile, 
 from fleetward.detect.networks import Networks
 from fleetward.detect.outcome import Outcome
 from fleetward.detect.slots import NEVER, Slots
-from fleetward.detect.streaks import Streaks
+from fleetward.detect.streaks import Streaks, opened
 from fleetward.detect.windows import Windows
 from fleetward.meter.batch import Column, Ids
 from fleetward.meter.metrics import Kind, Metric, metric_of
@@ -167,7 +167,7 @@ class State:
     def violation(self, streaks: Streaks, slot: int) -> str:
         """The id of the slot's open violation."""
         slots = self.slots
-        return violation_id(streaks.behavior, slots.names[slot], int(slots.ids[slot]), *streaks.open[slot])
+        return violation_id(streaks.behavior, slots.names[slot], int(slots.ids[slot]), *opened(streaks.open[slot]))
 
     def invalidate(self, streaks: Streaks, slots: Iterable[int], why: Ended, now: Millis, outcome: Outcome) -> None:
         """Ends the open violations of `slots`, if any; the epoch makes sure that the next one gets another id."""

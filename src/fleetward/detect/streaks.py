@@ -8,9 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetward.detect.outcome import Mask, Numbers
-from fleetward.detect.slots import grown
+from fleetward.detect.slots import as_index, grown
 from fleetward.meter.batch import Ids
 from fleetward.model import Behavior, Millis
+
+EPOCH_BITS = 20
+
+
+def openings(start: Millis, epochs: Ids) -> list[int]:
+    """When violations began: the window's start and the device's epoch, in one number each."""
+    codes: list[int] = ((start << EPOCH_BITS) + epochs % (1 << EPOCH_BITS)).tolist()
+    return codes
+
+
+def opened(code: int) -> tuple[Millis, int]:
+    """The window's start and the device's epoch in an opening."""
+    return divmod(code, 1 << EPOCH_BITS)
 
 
 class Turn(NamedTuple):
@@ -25,7 +38,7 @@ class Turn(NamedTuple):
 
 
 class Streaks:
-    """The state of one behaviour. `open` maps the slots in alarm to the window and the device's epoch of the beginning.
+    """The state of one behaviour. `open` maps the slots in alarm to the openings of their violations.
 
     `decided` marks the slots whose datapoint of the open window fell early; `baseline` is what a counter stood at when
     the behaviour began to watch the slot in the middle of the open window (None: at 0 for all).
@@ -38,25 +51,26 @@ class Streaks:
         self.in_alarm: Mask = np.zeros(size, dtype=np.bool_)
         self.decided: Mask = np.zeros(size, dtype=np.bool_)
         self.baseline: Numbers | None = None
-        self.open: dict[int, tuple[Millis, int]] = {}
+        self.open: dict[int, int] = {}
 
     def step(self, slots: Ids, violating: Mask) -> Turn:
         """Takes one datapoint of each slot; a slot without one is not among `slots` and keeps its streak (B.3)."""
-        before = self.run[slots]
+        rising = len(slots) < 2 or bool((slots[1:] > slots[:-1]).all())
+        chosen = as_index(slots) if rising else slots
+        before, alarmed = self.run[chosen], self.in_alarm[chosen]
         if not self.open and not violating.any():
-            return self._conform(slots, np.minimum(before, 0) - 1)
+            return self._conform(chosen, np.minimum(before, 0) - 1)
         run = np.where(violating, np.maximum(before, 0) + 1, np.minimum(before, 0) - 1)
-        self.run[slots] = run
-        alarmed = self.in_alarm[slots]
         raised = ~alarmed & (run >= self.behavior.datapoints_to_alarm)
         cleared = alarmed & (-run >= self.behavior.datapoints_to_clear)
-        self.in_alarm[slots] = (alarmed | raised) & ~cleared
-        return Turn(raised, cleared, alarmed & violating, run)
+        continued = alarmed & violating
+        self.run[chosen], self.in_alarm[chosen] = run, (alarmed | raised) & ~cleared
+        return Turn(raised, cleared, continued, run)
 
-    def _conform(self, slots: Ids, run: NDArray[np.int32]) -> Turn:
+    def _conform(self, chosen: Ids | slice, run: NDArray[np.int32]) -> Turn:
         """All is well and was before: by far the most frequent case."""
-        self.run[slots] = run
-        nowhere = np.zeros(len(slots), dtype=np.bool_)
+        self.run[chosen] = run
+        nowhere = np.zeros(len(run), dtype=np.bool_)
         return Turn(nowhere, nowhere, nowhere, run)
 
     def count_from(self, slots: Ids, totals: Numbers) -> None:

@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 
 from fleetward.detect.explain import Verdicts, explanation, told, violation_id
 from fleetward.detect.outcome import Log, Mask, Progress
+from fleetward.detect.streaks import opened
 from fleetward.detect.topics import Contribution
 from fleetward.meter.batch import Ids
 from fleetward.meter.metrics import metric_of
-from fleetward.model import AlarmEvent, AlarmKind, Behavior, Millis
-
-Opening = tuple[Millis, int]
-"""The window in which a violation began, and the epoch of its device then: what its id is made of."""
+from fleetward.model import AlarmEvent, AlarmKind, Behavior
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +25,10 @@ class Devices:
     behavior: Behavior
     names: Sequence[str]
     ids: Ids
-    openings: Sequence[Opening]
+    openings: Sequence[int]
 
     def violation(self, index: int) -> str:
-        return violation_id(self.behavior, self.names[index], int(self.ids[index]), *self.openings[index])
+        return violation_id(self.behavior, self.names[index], int(self.ids[index]), *opened(self.openings[index]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,11 @@ from typing import Any
 
 import structlog
 
-from fleetward.functions import confined, seccomp
+from fleetward.functions import confined, seccomp, view
 from fleetward.functions.confined import landlock
 from fleetward.functions.limits import Limits, for_memory
 from fleetward.functions.scratch import Space
+from fleetward.functions.view import View
 
 log = structlog.get_logger()
 
@@ -40,11 +41,15 @@ _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """`user` is (uid, gid) to switch to, or None; `reason` then says why. `hidden` are folders no function may see."""
+    """`user` is (uid, gid) to switch to, or None; `reason` then says why. `hidden` are folders no function may see.
+
+    `no_view` says why functions have no view of the file system of their own, with a /tmp of their own; or nothing.
+    """
 
     user: tuple[int, int] | None
     name: str
     reason: str
+    no_view: str
     hidden: tuple[str, ...]
     space: Space
 
@@ -58,26 +63,35 @@ class Sandbox:
             files = "without Landlock in the kernel they can reach each other's files"
             files += "" if self.user else " and the server's data"
         calls = f"; there is no filter of system calls ({lack})" if (lack := seccomp.missing()) else ""
-        return f"{who}; {files}{calls}."
+        places = "each has a /tmp of its own"
+        if self.no_view:
+            places = f"functions cannot write to /tmp itself, only to TMPDIR ({self.no_view})"
+        return f"{who}; {files}; {places}{calls}."
+
+    def view(self, scratch: Path) -> View:
+        return view.shared(scratch) if self.no_view else view.of_its_own(scratch)
 
     async def spawn(
-        self, command: list[str], environment: dict[str, str], folder: Path, scratch: Path, limits: Limits, output: int
+        self, command: list[str], environment: dict[str, str], scratch: Path, limits: Limits, output: int
     ) -> asyncio.subprocess.Process:
-        """Starts `command` in `folder` below a keeper (see confined/), which removes `scratch` when it ends.
+        """Starts `command` where the code is, below a keeper (see confined/), which removes `scratch` when it ends.
 
         Only the three standard streams and `environment` pass; both outputs go to the file descriptor `output`.
         """
+        seen = self.view(scratch)
+        hidden = [*self.hidden, *map(os.path.realpath, (*_HIDDEN, tempfile.gettempdir(), str(self.space.root)))]
         order: dict[str, Any] = {
             "server": os.getpid(),
             "command": command,
             "environment": environment,
-            "folder": str(folder),
+            "folder": str(seen.code),
             "scratch": str(scratch),
             "user": self.user,
             "rlimits": limits.rlimits(),
-            "readable": [str(scratch), *_packages()],
-            "writable": [str(scratch / "tmp"), *_DEVICES],
-            "hidden": [*self.hidden, *map(os.path.realpath, (*_HIDDEN, tempfile.gettempdir(), str(self.space.root)))],
+            "mounts": seen.mounts,
+            "readable": [str(seen.scratch), *_packages()],
+            "writable": [str(seen.temporary), *_DEVICES],
+            "hidden": [path for path in hidden if not seen.covers(path)],
             "filters": _filters(),
             "targets": seccomp.targets(),
             "most": {"processes": limits.processes, "threads": limits.threads},
@@ -130,14 +144,15 @@ def base_environment(temporary: Path) -> dict[str, str]:
 async def choose(user: str, data_dir: Path | None = None) -> Sandbox:
     """The best sandbox this machine allows. `data_dir` is hidden from functions."""
     hidden = (str(data_dir.resolve()),) if data_dir is not None else ()
-    reason, candidate = _candidate(user, hidden)
+    reason, candidate = await asyncio.to_thread(_candidate, user, hidden)
     if candidate is not None:
         reason = await _probe(candidate, data_dir)
         if not reason:
             return candidate
         candidate.space.close()
     log.warning("functions_not_isolated", reason=reason, landlock=landlock.version() > 0)
-    return Sandbox(None, _own_name(), reason, hidden, Space(None))
+    no_view = await asyncio.to_thread(view.lack, _ROOM, False)
+    return Sandbox(None, _own_name(), reason, no_view, hidden, Space(None))
 
 
 def _own_name() -> str:
@@ -157,21 +172,20 @@ def _candidate(user: str, hidden: tuple[str, ...]) -> tuple[str, Sandbox | None]
     if entry.pw_uid == 0:
         return f"{user} is root itself", None
     owner = (entry.pw_uid, entry.pw_gid)
-    return "", Sandbox(owner, user, "", hidden, Space(owner))
+    return "", Sandbox(owner, user, "", view.lack(_ROOM, True), hidden, Space(owner))
 
 
 async def _probe(sandbox: Sandbox, data_dir: Path | None) -> str:
     """Starts what a function needs as its user; returns why that does not work, or nothing."""
-    scratch, temporary = sandbox.space.make()
+    scratch = sandbox.space.make()
+    environment = base_environment(sandbox.view(scratch).temporary)
     script = _PROBE
     if data_dir is not None:
         script += f"; import os; assert not os.access({str(data_dir.resolve())!r}, os.R_OK | os.X_OK), 'sees data'"
     reader, writer = os.pipe()
     try:
         command = [sys.executable, "-c", script]
-        keeper = await sandbox.spawn(
-            command, base_environment(temporary), temporary, scratch, for_memory(0, own_user=True), writer
-        )
+        keeper = await sandbox.spawn(command, environment, scratch, for_memory(0, own_user=True), writer)
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
                 code = await keeper.wait()

@@ -34,15 +34,17 @@ class Space:
         finally:
             os.close(held)
 
-    def make(self) -> tuple[Path, Path]:
-        """A fresh folder, and in it one that the function may write to."""
+    def make(self) -> Path:
+        """A fresh folder, and in it one for code and one that the function may write to."""
         folder = Path(tempfile.mkdtemp(prefix="function-", dir=self._folder))
         folder.chmod(self._mode)
+        (folder / "code").mkdir()
+        (folder / "code").chmod(0o755)
         temporary = folder / "tmp"
         temporary.mkdir(mode=0o700)
         if self._owner is not None:
             os.chown(temporary, *self._owner)
-        return folder, temporary
+        return folder
 
     def close(self) -> None:
         if self._lock is None:

@@ -22,6 +22,7 @@ from fleetward.functions.output import Output
 from fleetward.functions.records import Answer, Clock, Event, Function, failure, with_request_id
 from fleetward.functions.runtime_api import Address, RuntimeApi
 from fleetward.functions.sandbox import Sandbox, base_environment
+from fleetward.functions.view import View
 from fleetward.model import Millis
 
 INIT_SECONDS = 30
@@ -127,20 +128,18 @@ class Worker:
     # --- inside ---
 
     async def _spawn(self) -> None:
-        scratch, temporary = self._sandbox.space.make()
-        self._scratch = scratch
-        folder = scratch / "code"
-        folder.mkdir()
-        await asyncio.to_thread(code.unpack, self.spec.archive, folder)
+        self._scratch = scratch = self._sandbox.space.make()
+        await asyncio.to_thread(code.unpack, self.spec.archive, scratch / "code")
         await self._api.start()
         command = [sys.executable, "-m", "awslambdaric", self.spec.function.handler]
         limits = for_memory(self.spec.function.memory_size, own_user=self._sandbox.user is not None)
-        environment = self._environment(folder, temporary)
+        seen = self._sandbox.view(scratch)
+        environment = self._environment(seen)
         if self.spec.ca_bundle is not None:
-            environment["AWS_CA_BUNDLE"] = str(scratch / "ca.pem")
+            environment["AWS_CA_BUNDLE"] = str(seen.scratch / "ca.pem")
             (scratch / "ca.pem").write_bytes(self.spec.ca_bundle)
             (scratch / "ca.pem").chmod(0o644)
-        self._keeper = await self._sandbox.spawn(command, environment, folder, scratch, limits, self._output.writer)
+        self._keeper = await self._sandbox.spawn(command, environment, scratch, limits, self._output.writer)
         self._output.started()
         self._watching = asyncio.create_task(self._watch(self._keeper))
 
@@ -202,15 +201,15 @@ class Worker:
             pass
         return 0
 
-    def _environment(self, folder: Path, temporary: Path) -> dict[str, str]:
+    def _environment(self, seen: View) -> dict[str, str]:
         host, port = self._api.address
         return {
-            **base_environment(temporary),
+            **base_environment(seen.temporary),
             **self.spec.environment,
             "AWS_LAMBDA_RUNTIME_API": f"{host}:{port}",
             "AWS_LAMBDA_LOG_GROUP_NAME": log_group(self.spec.function.name),
             "AWS_LAMBDA_LOG_STREAM_NAME": self._stream,
-            "LAMBDA_TASK_ROOT": str(folder),
+            "LAMBDA_TASK_ROOT": str(seen.code),
         }
 
 

@@ -175,7 +175,13 @@ class Gateway:
     # --- on the gateway's own thread ----------------------------------------------------------------------------------
 
     def now(self) -> Millis:
-        """The time, which never goes back. A tick that ended is handed over before anything later is counted."""
+        """The time, which never goes back; asked at the start of whatever happens here.
+
+        A tick that ended is handed over before anything later is counted, and a change of the fleet that the house has
+        made bites before the next packet, although the loop may see that packet first.
+        """
+        if self._steps:
+            self._take_steps()
         now = self._clock()
         if now <= self._last:
             return self._last
@@ -234,6 +240,10 @@ class Gateway:
         self._meter.meet(self._demand)
 
     def _apply(self) -> None:
+        self._take_steps()
+        self._sweep()
+
+    def _take_steps(self) -> None:
         while self._steps:
             for change in self._steps.popleft():
                 try:
@@ -241,7 +251,6 @@ class Gateway:
                     self._trust.apply(change)
                 except Exception:
                     log.exception("mqtt.change_failed", kind=change.kind, key=change.key)
-        self._sweep()
 
     def _sweep(self) -> None:
         try:

@@ -8,7 +8,8 @@ it survives and the scratch folder is gone. Meanwhile it answers the kernel's qu
 processes (questions.py). The *function* (child.py) is its child: it gives up its user, its rights and its view of the
 file system before it becomes `awslambdaric`. The first line it writes is its process id.
 
-The order: server (pid), command, environment, folder, scratch, user ([uid, gid] or null), rlimits; the paths that are
-readable, writable and hidden; filters (BPF programs in hex: asking, which asks the keeper, and plain, where that is not
+The order: server (pid), command, environment, scratch, user ([uid, gid] or null), rlimits; the mounts that
+make its view of the file system ([what, over what]) and, in that view, the paths that are readable, writable and hidden
+and the folder to start in; filters (BPF programs in hex: asking, which asks the keeper, and plain, where that is not
 possible; both may be missing), the targets asked about (system call → argument), and the most processes and threads.
 """

@@ -11,6 +11,7 @@ import struct
 from typing import Any
 
 from .landlock import confine_files
+from .mounts import cover
 
 PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 24, 38
 WATCHED = (signal.SIGTERM, signal.SIGCHLD)
@@ -28,6 +29,7 @@ def become_function(order: dict[str, Any], keeper: int, there: Any) -> None:
         os.umask(0o022)
         for name, value in order["rlimits"].items():
             lower(getattr(resource, name), value)
+        cover(order["mounts"], switches_user=order["user"] is not None)
         prctl(PR_SET_NO_NEW_PRIVS, 1)
         drop_capabilities()
         confine_files(order["readable"], order["writable"], order["hidden"])
