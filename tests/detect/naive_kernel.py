@@ -109,13 +109,13 @@ class NaiveKernel:
                 other.metric,
                 other.dimension,
                 other.filters,
-                other.criterion,
+                without_margin(other.criterion),
                 other.duration_seconds,
             ) == (
                 b.metric,
                 b.dimension,
                 b.filters,
-                b.criterion,
+                without_margin(b.criterion),
                 b.duration_seconds,
             )
             same = same and other.datapoints_to_alarm == b.datapoints_to_alarm
@@ -431,3 +431,7 @@ class NaiveKernel:
         else:
             return
         self.events.append((kind, self.devices[id].name, b.key, value, threshold, time))
+
+
+def without_margin(criterion):
+    return {k: getattr(criterion, k) for k in criterion.__slots__ if k != "margin_percent"}

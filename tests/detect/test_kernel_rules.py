@@ -197,6 +197,22 @@ def test_silencing_a_behaviour_keeps_its_violations_open():
     assert house.release("a")[0].behavior == silent
 
 
+def test_another_margin_keeps_violations_open():
+    """A change of the margin alone ends nothing: the next datapoint is judged by the new one."""
+    house = House(behavior(replace(LARGE_10, margin_percent=0.0), seconds=10, datapoints_to_clear=1))
+    for name, size in (("a", 100), ("b", 105)):
+        house.send(name, size)
+    house.wait(10)
+    for name, size in (("a", 100), ("b", 105)):
+        house.send(name, size)
+    house.wait(10)
+    assert kinds(house.events) == [("in-alarm", "b")]
+    assert house.watch(behavior(LARGE_10, seconds=10, datapoints_to_clear=1)) == []
+    for name, size in (("a", 100), ("b", 105)):
+        house.send(name, size)
+    assert kinds(house.wait(10)) == [("alarm-cleared", "b")]
+
+
 def test_history_rows_hold_every_metric_on_its_grid():
     """Each metric goes to the history at its shortest duration in use, every other one per 300 s."""
     house = House(behavior(LARGE_10, seconds=10))

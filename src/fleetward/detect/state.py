@@ -18,7 +18,16 @@ from fleetward.detect.streaks import Streaks, opened
 from fleetward.detect.windows import Windows
 from fleetward.meter.batch import Column, Ids
 from fleetward.meter.metrics import Kind, Metric, metric_of
-from fleetward.model import AlarmEvent, AlarmKind, Behavior, Ended, Millis, ValueKind
+from fleetward.model import (
+    AlarmEvent,
+    AlarmKind,
+    AverageCriterion,
+    Behavior,
+    Ended,
+    Millis,
+    PercentileCriterion,
+    ValueKind,
+)
 
 RECYCLED_AT_ONCE = 1_000
 
@@ -60,11 +69,11 @@ class State:
             self._renew(self.watches[name], profile, now, outcome)
 
     def _retire(self, watch: Watch, profile: WatchedProfile | None, now: Millis, outcome: Outcome) -> None:
-        """Ends the behaviours that are gone or are not what they were; `suppress_alerts` changes nothing."""
+        """Ends the behaviours that are gone or are not what they were."""
         wanted = {behavior.name: behavior for behavior in profile.behaviors} if profile else {}
         for name, streaks in list(watch.streaks.items()):
             behavior = wanted.get(name)
-            if behavior and replace(behavior, suppress_alerts=streaks.behavior.suppress_alerts) == streaks.behavior:
+            if behavior and _essence(behavior) == _essence(streaks.behavior):
                 streaks.behavior = behavior
                 continue
             self.invalidate(streaks, sorted(streaks.open), _ended(profile, name, behavior), now, outcome)
@@ -191,6 +200,14 @@ def _uses(profiles: Collection[WatchedProfile]) -> Iterator[tuple[Column, Metric
         for column in sorted(profile.retained - used):
             metric = metric_of(column[0], profile.customs.get(column[0], ValueKind.COUNT))
             yield column, metric, metric.window_seconds
+
+
+def _essence(behavior: Behavior) -> Behavior:
+    """What makes a behaviour another one when it changes: not its alerts, and not the margin."""
+    criterion = behavior.criterion
+    if isinstance(criterion, PercentileCriterion | AverageCriterion):
+        criterion = replace(criterion, margin_percent=0.0)
+    return replace(behavior, suppress_alerts=False, criterion=criterion)
 
 
 def _ended(profile: WatchedProfile | None, name: str, behavior: Behavior | None) -> Ended:
