@@ -91,6 +91,9 @@ def tell(stay: bool, window_seconds: int) -> int:
         console.print("\nThe demo ends; nothing of it is left behind.")
         return 0
     finally:
+        # A second Ctrl-C must not keep the first from cleaning up.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         if observer is not None:
             observer.close()
         _stop(process)
