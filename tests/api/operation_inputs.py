@@ -118,6 +118,7 @@ INPUTS: dict[str, Callable[[Stock], Params]] = {
         "target": {"violationIds": [s.violation()]},
         "actions": [s.mitigation_action()],
     },
+    "iot.CancelDetectMitigationActionsTask": lambda s: {"taskId": s.running_task()},
     "iot.ListDetectMitigationActionsExecutions": lambda s: {"thingName": s.thing()},
     # iot: the rest
     "iot.UntagResource": lambda s: {"resourceArn": s.arn(f"thinggroup/{s.group()}"), "tagKeys": ["a"]},

@@ -5,22 +5,24 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from devices import Device
 from fleetward.simulate.provision import Keys, zip_of
 from fleetward.store.database import Database, sqlite_url
 from fleetward.store.tables.detect import violations
 from fleetward.store.tables.registry import thing_types
+from fleetward.store.tables.respond import mitigation_tasks
+from foreign_ca import ForeignCa, named
 from running_server import RunningServer, until
 
 TRUST = {
@@ -143,6 +145,19 @@ class Stock:
         self.iot.start_detect_mitigation_actions_task(taskId=name, target=target, actions=[action])
         return name
 
+    def running_task(self) -> str:
+        """A task that is still under way; that it is, is written into the store once it has ended."""
+        name = self.mitigation_task()
+
+        def ended() -> bool:
+            task = self.iot.describe_detect_mitigation_actions_task(taskId=name)["taskSummary"]
+            return bool(task["taskStatus"] != "IN_PROGRESS")
+
+        until(ended, 10, "the end of a mitigation task")
+        again = {"status": "IN_PROGRESS", "position": mitigation_tasks.c.last}  # with nothing left to do
+        self._write(mitigation_tasks.update().where(mitigation_tasks.c.id == name).values(again))
+        return name
+
     def violation(self) -> str:
         """An open violation, written into the store: none can be made in less than a window."""
         violation_id, now = self.name("violation"), time.time_ns() // 1_000_000
@@ -164,30 +179,24 @@ class Stock:
     # --- certificates of others ---------------------------------------------------------------------------------------
 
     def csr(self) -> str:
-        request = x509.CertificateSigningRequestBuilder().subject_name(_subject(self.name("csr")))
-        return _pem(request.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()))
+        request = x509.CertificateSigningRequestBuilder().subject_name(named(self.name("csr")))
+        signed = request.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+        return signed.public_bytes(Encoding.PEM).decode()
 
     def foreign_certificate(self) -> str:
-        """A certificate signed by nobody we know, PEM."""
-        return _pem(_certificate(self.name("leaf"), ec.generate_private_key(ec.SECP256R1())))
+        """A certificate of a CA that is not known here, PEM."""
+        return ForeignCa(self.name("ca")).leaf(self.name("leaf"))[0]
 
     def authority(self) -> dict[str, str]:
         """A CA certificate and the proof that we hold its key, as RegisterCACertificate wants them."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        authority = _certificate(self.name("ca"), key, authority=True)
-        code = self.iot.get_registration_code()["registrationCode"]
-        proof = _certificate(code, ec.generate_private_key(ec.SECP256R1()), issuer=authority.subject, signer=key)
-        return {"caCertificate": _pem(authority), "verificationCertificate": _pem(proof)}
+        ca, code = ForeignCa(self.name("ca")), self.iot.get_registration_code()["registrationCode"]
+        return {"caCertificate": ca.pem, "verificationCertificate": ca.verification(code)}
 
     def leaf(self) -> dict[str, str]:
         """A certificate of somebody else's CA, and that CA's certificate, which is registered."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        authority = _certificate(self.name("ca"), key, authority=True)
-        self.iot.register_ca_certificate(caCertificate=_pem(authority), certificateMode="SNI_ONLY", setAsActive=True)
-        leaf = _certificate(
-            self.name("leaf"), ec.generate_private_key(ec.SECP256R1()), issuer=authority.subject, signer=key
-        )
-        return {"certificatePem": _pem(leaf), "caCertificatePem": _pem(authority)}
+        ca = ForeignCa(self.name("ca"))
+        self.iot.register_ca_certificate(caCertificate=ca.pem, certificateMode="SNI_ONLY", setAsActive=True)
+        return {"certificatePem": ca.leaf(self.name("leaf"))[0], "caCertificatePem": ca.pem}
 
     def registered_authority(self, active: bool = True) -> str:
         made = self.iot.register_ca_certificate(**self.authority(), setAsActive=active, allowAutoRegistration=False)
@@ -323,29 +332,6 @@ class Stock:
         found = {f"{kind}Name": getattr(self, kind.lower())(), "PolicyArn": self.managed_policy()}
         getattr(self.iam, f"attach_{kind.lower()}_policy")(**found)
         return found
-
-
-def _subject(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-
-
-def _certificate(
-    name: str,
-    key: ec.EllipticCurvePrivateKey,
-    authority: bool = False,
-    issuer: x509.Name | None = None,
-    signer: ec.EllipticCurvePrivateKey | None = None,
-) -> x509.Certificate:
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder().subject_name(_subject(name)).issuer_name(issuer or _subject(name))
-    builder = builder.public_key(key.public_key()).serial_number(x509.random_serial_number())
-    builder = builder.not_valid_before(now - HOUR).not_valid_after(now + 24 * HOUR)
-    builder = builder.add_extension(x509.BasicConstraints(authority, None), critical=True)
-    return builder.sign(signer or key, hashes.SHA256())
-
-
-def _pem(made: x509.Certificate | x509.CertificateSigningRequest) -> str:
-    return made.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def id_of(certificate_arn: str) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from botocore import parsers
-from raw_requests import Answer, Fuzzer, Raw, Wire, operations_of, plain
+from raw_requests import Fuzzer, operations_of, plain
+from raw_wire import Answer, Raw, Wire
 from stock import ALLOW_TEXT, BEHAVIOR, TRUST_TEXT, Stock
 
 from fleetward.api import models, operations
