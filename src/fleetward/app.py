@@ -10,6 +10,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import structlog
@@ -274,9 +275,10 @@ class House:
 
     # --- the door -----------------------------------------------------------------------------------------------------
 
-    def door(self) -> ASGIApp:
-        """What answers the HTTP port."""
-        rooms = Rooms(
+    @cached_property
+    def rooms(self) -> Rooms:
+        """What operations are given."""
+        return Rooms(
             database=self.database,
             arns=self.arns,
             clock=self.clock,
@@ -292,8 +294,11 @@ class House:
             shadows=self.shadows,
             connectivity=self.connectivity,
         )
+
+    def door(self) -> ASGIApp:
+        """What answers the HTTP port for programs."""
         pages = {self.notifier.certificate_path: self._signing_certificate, "/metrics": self._metrics}
-        return make_door(rooms, pages)
+        return make_door(self.rooms, pages)
 
     @property
     def api_ca_file(self) -> Path | None:

@@ -207,6 +207,7 @@ IAM = _table(
     (on("{UserName:user}", "user{NewPath}{NewUserName}|user{NewPath}{UserName}|{NewUserName:user}"), "UpdateUser"),
     (USER, "CreateAccessKey UpdateAccessKey DeleteAccessKey ListAccessKeys"),
     (on("{AccessKeyId:key_owner}"), "GetAccessKeyLastUsed"),
+    (USER, "CreateLoginProfile GetLoginProfile UpdateLoginProfile DeleteLoginProfile ChangePassword"),
     (USER, "PutUserPolicy GetUserPolicy DeleteUserPolicy ListUserPolicies ListAttachedUserPolicies"),
     (on("{UserName:user}", iam_PolicyARN=WITH_POLICY), "AttachUserPolicy DetachUserPolicy"),
     (on("role{Path}{RoleName}|role/{RoleName}"), "CreateRole"),

@@ -24,6 +24,7 @@ from fleetward.api import (
     functions,
     hindsight,
     identity,
+    login_profiles,
     logs,
     managed_policies,
     messages,
@@ -73,7 +74,7 @@ REGISTRY: dict[str, tuple[ModuleType, ...]] = {
     "lambda": (functions,),
     "logs": (logs,),
     "events": (schedules,),
-    "iam": (users, access_keys, roles, managed_policies),
+    "iam": (users, access_keys, login_profiles, roles, managed_policies),
     "sts": (identity,),
     "fleetward": (fleetward, hindsight),
 }

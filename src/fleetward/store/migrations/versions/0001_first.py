@@ -442,6 +442,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("group_name", "name", name=op.f("pk_log_streams")),
     )
     op.create_table(
+        "login_profiles",
+        sa.Column("user_name", sa.String(length=64), nullable=False),
+        sa.Column("hash", sa.Text(), nullable=False),
+        sa.Column("must_change", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_name"],
+            ["users.name"],
+            name=op.f("fk_login_profiles_user_name"),
+            onupdate="CASCADE",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("user_name", name=op.f("pk_login_profiles")),
+    )
+    op.create_table(
         "managed_policy_versions",
         sa.Column("policy_name", sa.String(length=128), nullable=False),
         sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
@@ -791,6 +806,7 @@ def downgrade() -> None:
 
     op.drop_table("mitigation_executions")
     op.drop_table("managed_policy_versions")
+    op.drop_table("login_profiles")
     op.drop_table("log_streams")
     with op.batch_alter_table("functions", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_functions_code_sha256"))

@@ -1,0 +1,143 @@
+"""What is around every page: NiceGUI set up for our rules, the menu, and who is signed in."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from jinja2 import Environment, FunctionLoader
+from nicegui import app as nicegui_app
+from nicegui import ui
+from nicegui.client import templates
+
+from fleetward.console import headers
+from fleetward.console.menu import MENU, Item
+from fleetward.console.operator import Operator
+from fleetward.console.parts.heading import heading
+from fleetward.console.parts.notices import explain
+from fleetward.errors import Refusal
+
+PATH = "/console"
+STATIC = Path(__file__).parent / "static"
+
+log = structlog.get_logger()
+
+
+def build() -> FastAPI:
+    """NiceGUI with all pages, mounted under /console; once a process."""
+    _allow_own_scripts(templates.env)
+    nicegui_app.on_exception(_unexpected)
+    nicegui_app.add_static_files("/static", STATIC)
+    for module in {item.module for item in MENU}:
+        import_module(f"fleetward.console.pages.{module}")
+    outer = FastAPI(openapi_url=None)
+    ui.run_with(
+        outer,
+        mount_path=PATH,
+        title="Fleetward",
+        language="en-US",
+        dark=None,
+        show_welcome_message=False,
+        tailwind=False,
+    )
+    return outer
+
+
+def page(path: str, title: str) -> Callable[[Callable[..., Awaitable[None]]], Callable[..., Any]]:
+    """Makes `async def draw(operator, …)` the page at `path`; further parameters come from the path and the query.
+
+    A Refusal it raises is told on the page, in its own words.
+    """
+
+    def register(draw: Callable[..., Awaitable[None]]) -> Callable[..., Any]:
+        async def show(**given: Any) -> None:
+            operator = operator_here()
+            with _frame(operator, title, path):
+                try:
+                    await draw(operator, **given)
+                except Refusal as refusal:
+                    explain(refusal)
+
+        # NiceGUI reads the parameters of the path and the query from the signature.
+        _, *others = inspect.signature(draw, eval_str=True).parameters.values()
+        show.__signature__ = inspect.Signature(others)  # type: ignore[attr-defined]
+        return ui.page(path, title=f"{title} · Fleetward")(show)
+
+    return register
+
+
+def operator_here() -> Operator:
+    """Whose page this is."""
+    operator: Operator = ui.context.client.request.scope["fleetward.operator"]
+    return operator
+
+
+def _allow_own_scripts(environment: Environment) -> None:
+    """The scripts of NiceGUI's own page get the nonce of their answer; what pages show in it gets none."""
+    loader = environment.loader
+    assert loader is not None
+
+    def load(name: str) -> str:
+        source, _, _ = loader.get_source(environment, name)
+        return source.replace("<script", '<script nonce="{{ nonce() }}"')
+
+    environment.loader = FunctionLoader(load)
+    environment.globals["nonce"] = headers.nonce.get
+
+
+def _unexpected(error: Exception) -> None:
+    log.error("console_failed", error=repr(error), exc_info=error)
+
+
+# --- the frame --------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _frame(operator: Operator, title: str, path: str) -> Iterator[None]:
+    ui.add_head_html(f'<link rel="stylesheet" href="{PATH}/static/console.css">')
+    ui.colors(primary="#0b5fa5", negative="#b3261e", positive="#1b6e3c", warning="#8a5a00")
+    dark = ui.dark_mode(operator.session.preferences.get("dark"))
+    drawer = ui.left_drawer(bordered=True).props("breakpoint=900 width=216 role=navigation aria-label=Pages")
+    with drawer, ui.list().classes("menu"):
+        for item in MENU:
+            _menu_item(item, path)
+    with ui.header(elevated=False).classes("top"):
+        ui.button(icon="menu", on_click=drawer.toggle).props("flat round dense color=grey-7 aria-label='Menu'")
+        with ui.link(target=f"{PATH}/fleet").classes("brand"):
+            ui.element("img").props(f"src={PATH}/static/icon.svg alt=''").classes("brand-icon")
+            ui.label("Fleetward")
+        ui.space()
+        _account(operator, dark)
+    with ui.element("main").classes("page"):
+        heading(title, 1)
+        yield
+
+
+def _menu_item(item: Item, path: str) -> None:
+    link = ui.item().props(f"clickable tag=a href={PATH}{item.path}").classes("menu-item")
+    if path == item.path or path.startswith(f"{item.path}/"):
+        link.props("active aria-current=page")
+    with link:
+        with ui.item_section().props("avatar"):
+            ui.icon(item.icon).props("aria-hidden=true")
+        with ui.item_section():
+            ui.item_label(item.title)
+
+
+def _account(operator: Operator, dark: ui.dark_mode) -> None:
+    def choose(value: bool | None) -> None:
+        operator.session.preferences["dark"] = dark.value = value
+
+    with ui.button(operator.session.name, icon="account_circle").props("flat no-caps color=grey-7").classes("account"):
+        with ui.menu().props("auto-close"):
+            for title, value in (("Light", False), ("Dark", True), ("Light or dark as the system", None)):
+                ui.menu_item(title, lambda value=value: choose(value))
+            ui.separator()
+            with ui.item().props(f"tag=a href={PATH}/sign-out clickable"), ui.item_section():
+                ui.label("Sign out")
