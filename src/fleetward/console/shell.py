@@ -134,10 +134,10 @@ def _account(operator: Operator, dark: ui.dark_mode) -> None:
     def choose(value: bool | None) -> None:
         operator.session.preferences["dark"] = dark.value = value
 
-    with ui.button(operator.session.name, icon="account_circle").props("flat no-caps color=grey-7").classes("account"):
-        with ui.menu().props("auto-close"):
-            for title, value in (("Light", False), ("Dark", True), ("Light or dark as the system", None)):
-                ui.menu_item(title, lambda value=value: choose(value))
-            ui.separator()
-            with ui.item().props(f"tag=a href={PATH}/sign-out clickable"), ui.item_section():
-                ui.label("Sign out")
+    account = ui.button(operator.session.name, icon="account_circle").props("flat no-caps color=grey-7")
+    with account, ui.menu().props("auto-close"):
+        for title, value in (("Light", False), ("Dark", True), ("Light or dark as the system", None)):
+            ui.menu_item(title, lambda value=value: choose(value))
+        ui.separator()
+        with ui.item().props(f"tag=a href={PATH}/sign-out clickable"), ui.item_section():
+            ui.label("Sign out")
