@@ -9,7 +9,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import structlog
 from fastapi import FastAPI
 from jinja2 import Environment, FunctionLoader
 from nicegui import app as nicegui_app
@@ -19,20 +18,16 @@ from nicegui.client import templates
 from fleetward.console import headers
 from fleetward.console.menu import MENU, Item
 from fleetward.console.operator import Operator
+from fleetward.console.parts import notices
 from fleetward.console.parts.heading import heading
-from fleetward.console.parts.notices import explain
-from fleetward.errors import Refusal
 
 PATH = "/console"
 STATIC = Path(__file__).parent / "static"
-
-log = structlog.get_logger()
 
 
 def build() -> FastAPI:
     """NiceGUI with all pages, mounted under /console; once a process."""
     _allow_own_scripts(templates.env)
-    nicegui_app.on_exception(_unexpected)
     nicegui_app.add_static_files("/static", STATIC)
     for module in {item.module for item in MENU}:
         import_module(f"fleetward.console.pages.{module}")
@@ -45,6 +40,7 @@ def build() -> FastAPI:
         dark=None,
         show_welcome_message=False,
         tailwind=False,
+        favicon=STATIC / "icon.svg",
     )
     return outer
 
@@ -52,17 +48,19 @@ def build() -> FastAPI:
 def page(path: str, title: str) -> Callable[[Callable[..., Awaitable[None]]], Callable[..., Any]]:
     """Makes `async def draw(operator, …)` the page at `path`; further parameters come from the path and the query.
 
-    A Refusal it raises is told on the page, in its own words.
+    Whatever it or a handler on it raises is told (parts/notices.py): a Refusal in its own words, anything else as a
+    mistake of ours that the server's log explains. So pages raise, and do not catch.
     """
 
     def register(draw: Callable[..., Awaitable[None]]) -> Callable[..., Any]:
         async def show(**given: Any) -> None:
             operator = operator_here()
+            ui.on_exception(notices.tell)
             with _frame(operator, title, path):
                 try:
                     await draw(operator, **given)
-                except Refusal as refusal:
-                    explain(refusal)
+                except Exception as error:
+                    notices.explain(error)
 
         # NiceGUI reads the parameters of the path and the query from the signature.
         _, *others = inspect.signature(draw, eval_str=True).parameters.values()
@@ -70,6 +68,12 @@ def page(path: str, title: str) -> Callable[[Callable[..., Awaitable[None]]], Ca
         return ui.page(path, title=f"{title} · Fleetward")(show)
 
     return register
+
+
+def entitle(text: str) -> None:
+    """Gives the page that is being drawn a title of its own, such as the name of what it shows."""
+    ui.context.client.storage["heading"].set_text(text)
+    ui.page_title(f"{text} · Fleetward")
 
 
 def operator_here() -> Operator:
@@ -91,10 +95,6 @@ def _allow_own_scripts(environment: Environment) -> None:
     environment.globals["nonce"] = headers.nonce.get
 
 
-def _unexpected(error: Exception) -> None:
-    log.error("console_failed", error=repr(error), exc_info=error)
-
-
 # --- the frame --------------------------------------------------------------------------------------------------------
 
 
@@ -108,14 +108,17 @@ def _frame(operator: Operator, title: str, path: str) -> Iterator[None]:
         for item in MENU:
             _menu_item(item, path)
     with ui.header(elevated=False).classes("top"):
-        ui.button(icon="menu", on_click=drawer.toggle).props("flat round dense color=grey-7 aria-label='Menu'")
+        ui.button(icon="menu", on_click=drawer.toggle).props("flat round dense aria-label='Menu'")
         with ui.link(target=f"{PATH}/fleet").classes("brand"):
             ui.element("img").props(f"src={PATH}/static/icon.svg alt=''").classes("brand-icon")
             ui.label("Fleetward")
         ui.space()
         _account(operator, dark)
     with ui.element("main").classes("page"):
-        heading(title, 1)
+        for item in MENU:
+            if path.startswith(f"{item.path}/"):
+                ui.link(f"‹ {item.title}", f"{PATH}{item.path}").classes("way-back")
+        ui.context.client.storage["heading"] = heading(title, 1)
         yield
 
 
@@ -134,7 +137,7 @@ def _account(operator: Operator, dark: ui.dark_mode) -> None:
     def choose(value: bool | None) -> None:
         operator.session.preferences["dark"] = dark.value = value
 
-    account = ui.button(operator.session.name, icon="account_circle").props("flat no-caps color=grey-7")
+    account = ui.button(operator.session.name, icon="account_circle").props("flat no-caps")
     with account, ui.menu().props("auto-close"):
         for title, value in (("Light", False), ("Dark", True), ("Light or dark as the system", None)):
             ui.menu_item(title, lambda value=value: choose(value))

@@ -9,7 +9,6 @@ from typing import Any
 from nicegui import ui
 
 from fleetward.console.operator import Operator
-from fleetward.console.parts.notices import telling
 
 PAGE_SIZE = 50
 
@@ -87,14 +86,12 @@ class Listing:
     async def on(self) -> None:
         if self._next is not None:
             self._pages.append(self._next)
-            with telling():
-                await self.refresh()
+            await self.refresh()
 
     async def back(self) -> None:
         if len(self._pages) > 1:
             self._pages.pop()
-            with telling():
-                await self.refresh()
+            await self.refresh()
 
     def _draw(self) -> None:
         rows, number = len(self._table.rows), len(self._pages)
