@@ -31,6 +31,7 @@ from fleetward.functions.service import Functions
 from fleetward.gateway.doors import Arrival, Clock, Presence, Refused
 from fleetward.gateway.service import CannotListen, Gateway, TlsFiles
 from fleetward.meter.batch import Batch
+from fleetward.meter.pulse import Pulse
 from fleetward.model import Change, Millis, RecordKind
 from fleetward.notify.service import Notifier
 from fleetward.notify.signature import Signer
@@ -78,6 +79,7 @@ class House:
         self.clock = clock
         self.arns = Arns(settings.region, settings.account_id)
         self._endpoint_url = endpoint_url
+        self.pulse = Pulse()
         self._closing = contextlib.AsyncExitStack()
 
     async def open(self) -> None:
@@ -248,6 +250,7 @@ class House:
 
     def batch(self, batch: Batch) -> None:
         """Door 1, on the gateway's thread."""
+        self.pulse.note(batch)
         self.pipeline.put(batch)
 
     def arrival(self, arrival: Arrival) -> None:
@@ -293,6 +296,8 @@ class House:
             functions=self.functions,
             shadows=self.shadows,
             connectivity=self.connectivity,
+            isolation=self.isolation,
+            pulse=self.pulse,
         )
 
     def door(self) -> ASGIApp:

@@ -11,11 +11,14 @@ from typing import Any
 
 from botocore.model import OperationModel
 from model_inputs import Params, valid
-from stock import ALLOW_TEXT, BEHAVIOR, HOUR, TRUST_TEXT, Stock, id_of
+from stock import ALLOW_TEXT, BEHAVIOR, HOUR, PASSWORD, TRUST_TEXT, Stock, id_of
 
 Make = Callable[[Stock], Any]
 
 PROFILE_TEXT = json.dumps({"securityProfileName": "P", "behaviors": [BEHAVIOR]})
+
+CALLERS: dict[str, Make] = {"iam.ChangePassword": Stock.person_client}
+"""Whose client makes a call that the root user cannot make."""
 
 EXISTING: dict[str, dict[str, Make]] = {
     "iot": {
@@ -171,6 +174,11 @@ INPUTS: dict[str, Callable[[Stock], Params]] = {
     "iam.GetAccessKeyLastUsed": lambda s: {"AccessKeyId": s.access_key()["AccessKeyId"]},
     "iam.ListAccessKeys": lambda s: {"UserName": s.access_key()["UserName"]},
     "iam.UpdateAssumeRolePolicy": lambda s: {"RoleName": s.role(), "PolicyDocument": TRUST_TEXT},
+    "iam.CreateLoginProfile": lambda s: {"UserName": s.user(), "Password": PASSWORD},
+    "iam.GetLoginProfile": Stock.person,
+    "iam.UpdateLoginProfile": Stock.person,
+    "iam.DeleteLoginProfile": Stock.person,
+    "iam.ChangePassword": lambda _: {"OldPassword": PASSWORD, "NewPassword": f"{PASSWORD}!"},
     "sts.GetAccessKeyInfo": lambda s: {"AccessKeyId": s.access_key()["AccessKeyId"]},
     "iam.CreateAccessKey": lambda s: {"UserName": s.user()},
     "iam.GetPolicyVersion": lambda s: {"PolicyArn": s.managed_policy(), "VersionId": "v1"},

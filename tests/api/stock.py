@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import boto3
 import sqlalchemy as sa
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -36,6 +37,7 @@ BEHAVIOR = {
     "metric": "aws:num-messages-sent",
     "criteria": {"comparisonOperator": "less-than", "value": {"count": 9}, "durationSeconds": 300},
 }
+PASSWORD = "Correct-horse-1"
 HANDLER = "def handle(event, context):\n    print('called')\n    return event\n"
 HOUR = timedelta(hours=1)
 
@@ -314,6 +316,20 @@ class Stock:
     def access_key(self) -> dict[str, str]:
         user = self.user()
         return {"UserName": user, "AccessKeyId": self.iam.create_access_key(UserName=user)["AccessKey"]["AccessKeyId"]}
+
+    def person(self) -> dict[str, str]:
+        """A user who can sign in to the console."""
+        user = self.user()
+        self.iam.create_login_profile(UserName=user, Password=PASSWORD)
+        return {"UserName": user}
+
+    def person_client(self) -> Any:
+        """The iam client of a user who can sign in to the console."""
+        user = self.person()["UserName"]
+        self.iam.attach_user_policy(UserName=user, PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
+        key = self.iam.create_access_key(UserName=user)["AccessKey"]
+        session = boto3.Session(key["AccessKeyId"], key["SecretAccessKey"], region_name=self.server.info.region)
+        return session.client("iam", endpoint_url=self.server.info.endpoint_url)
 
     def managed_policy(self, versions: int = 1) -> str:
         made = self.iam.create_policy(PolicyName=self.name("Managed"), PolicyDocument=ALLOW_TEXT)["Policy"]["Arn"]

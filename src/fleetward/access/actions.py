@@ -207,7 +207,8 @@ IAM = _table(
     (on("{UserName:user}", "user{NewPath}{NewUserName}|user{NewPath}{UserName}|{NewUserName:user}"), "UpdateUser"),
     (USER, "CreateAccessKey UpdateAccessKey DeleteAccessKey ListAccessKeys"),
     (on("{AccessKeyId:key_owner}"), "GetAccessKeyLastUsed"),
-    (USER, "CreateLoginProfile GetLoginProfile UpdateLoginProfile DeleteLoginProfile ChangePassword"),
+    (USER, "CreateLoginProfile GetLoginProfile UpdateLoginProfile DeleteLoginProfile"),
+    (on("{CALLER}"), "ChangePassword"),
     (USER, "PutUserPolicy GetUserPolicy DeleteUserPolicy ListUserPolicies ListAttachedUserPolicies"),
     (on("{UserName:user}", iam_PolicyARN=WITH_POLICY), "AttachUserPolicy DetachUserPolicy"),
     (on("role{Path}{RoleName}|role/{RoleName}"), "CreateRole"),
@@ -229,7 +230,7 @@ STS = _table(
 
 FLEETWARD = _table(
     (on("arn:aws:iot:{REGION}:{ACCOUNT}:thing/{thingName}"), "QuarantineThing ReleaseThing"),
-    (NONE, "ListViolations ListOutbox ListTrail LintSecurityProfile BacktestSecurityProfile"),
+    (NONE, "DescribeFleet ListViolations ListOutbox ListTrail LintSecurityProfile BacktestSecurityProfile"),
 )
 
 ACTIONS: Mapping[str, Mapping[str, Entry]] = {

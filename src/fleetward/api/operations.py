@@ -20,6 +20,7 @@ from fleetward.api import (
     custom_metrics,
     dimensions,
     endpoints,
+    fleet,
     fleetward,
     functions,
     hindsight,
@@ -76,7 +77,7 @@ REGISTRY: dict[str, tuple[ModuleType, ...]] = {
     "events": (schedules,),
     "iam": (users, access_keys, login_profiles, roles, managed_policies),
     "sts": (identity,),
-    "fleetward": (fleetward, hindsight),
+    "fleetward": (fleetward, fleet, hindsight),
 }
 
 LENIENT = frozenset({("iot", "ValidateSecurityProfileBehaviors")})

@@ -48,6 +48,15 @@ def timeline_options(
     }
 
 
+def column_options(series: dict[str, Points], unit: str) -> dict[str, Any]:
+    """Columns over time, for counts."""
+    options = timeline_options(series, unit)
+    options["yAxis"]["minInterval"] = 1
+    for line in options["series"]:
+        line["type"] = "bar"
+    return options
+
+
 def bars(labels: Sequence[str], values: Sequence[float], unit: str, marked: Sequence[str] = ()) -> ui.echart:
     """One bar a label; those in `marked` stand out."""
     data = [
