@@ -158,10 +158,10 @@ Profile = Annotated[
 
 @cli.command()
 def lint(profile: Profile, data_dir: DataDir = None) -> None:
-    """Tell what a profile will do before it is attached; exit code 1 when there is a warning."""
+    """Tell what a profile will do before it is attached; exit code 1 when there is a warning, 2 when it is none."""
     from fleetward.hindsight import lint_exit_code, lint_lines
 
-    answer = call(data_dir, "lint_security_profile", profile=profile.read_text())
+    answer = call(data_dir, "lint_security_profile", failing=2, profile=profile.read_text())
     typer.echo("\n".join(lint_lines(answer)))
     raise typer.Exit(lint_exit_code(answer))
 
@@ -173,7 +173,7 @@ def backtest(
     as_json: Annotated[bool, typer.Option("--json", help="The whole answer as JSON.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Tell who would have alarmed and been isolated; exit code 0 nobody, 1 somebody, 2 not replayable."""
+    """Tell who would have alarmed and been isolated; exit code 0 nobody, 1 somebody, 2 not (all) replayable."""
     from datetime import UTC, datetime
 
     from fleetward import hindsight
@@ -182,7 +182,7 @@ def backtest(
         start = hindsight.since(since, datetime.now(UTC))
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--since") from None
-    answer = call(data_dir, "backtest_security_profile", profile=profile.read_text(), startTime=start)
+    answer = call(data_dir, "backtest_security_profile", failing=2, profile=profile.read_text(), startTime=start)
     typer.echo(json.dumps(answer, default=str) if as_json else "\n".join(hindsight.backtest_lines(answer)))
     raise typer.Exit(answer["exitCode"])
 
@@ -195,7 +195,8 @@ def trail(
     data_dir: DataDir = None,
 ) -> None:
     """Show who changed what, from where, and when."""
-    changes = call(data_dir, "list_trail", maxResults=last, **({"name": name} if name else {}))["changes"]
+    wanted: dict[str, Any] = {"name": name} if name else {}
+    changes = call(data_dir, "list_trail", maxResults=last, **wanted)["changes"]
     for change in reversed(changes):
         typer.echo(json.dumps(change, default=str) if as_json else _told(change))
     if not changes:

@@ -119,7 +119,11 @@ def test_ids_that_are_none(server: RunningServer) -> None:
     """An unknown id is one line that names the nearest one, or how to find it, and exit code 1."""
     known = the_id(server)
     wrong = known[:-1] + ("0" if known[-1] != "0" else "1")
-    for asked, hint in ((wrong, f"Did you mean {known}?"), (BAD, f"`fleetward violations {BAD}`"), ("zzz", "not found")):
+    for asked, hint in (
+        (wrong, f"Did you mean {known}?"),
+        (BAD, f"`fleetward violations {BAD}`"),
+        ("zzz", "not found"),
+    ):
         refused = command(server, "violations", "show", asked)
         assert (refused.exit_code, refused.stdout) == (1, "")
         assert hint in refused.stderr

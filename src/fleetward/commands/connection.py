@@ -45,8 +45,8 @@ def _complaint(problem: Any) -> str:
     return f"fleetward.toml: there is no setting {name}{f'; did you mean {close[0]}?' if close else ''}"
 
 
-def server(given: Path | None) -> ServerInfo:
-    """The server that runs on the data folder, or exit code 1."""
+def server(given: Path | None, failing: int = 1) -> ServerInfo:
+    """The server that runs on the data folder; without one, exit code `failing`."""
     from fleetward.client import ServerInfo
 
     data_dir = given or settings({}).data_dir
@@ -55,31 +55,36 @@ def server(given: Path | None) -> ServerInfo:
         typer.echo(
             f"fleetward: no server runs on {data_dir}. Start one with: fleetward serve --data-dir {data_dir}", err=True
         )
-        raise typer.Exit(1)
+        raise typer.Exit(failing)
     return found
 
 
-def call(data_dir: Path | None, operation: str, **params: Any) -> Any:
-    """Calls an operation of the service `fleetward` on the running server; refusals become one line and exit code 1."""
-    from botocore.exceptions import BotoCoreError, ClientError
+def call(data_dir: Path | None, operation: str, failing: int = 1, **params: Any) -> Any:
+    """What the running server answers to an operation of the service `fleetward`.
+
+    A refusal becomes one line and the exit code `failing`.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
     from fleetward.client import clients
 
     try:
-        answer = getattr(clients(server(data_dir))("fleetward"), operation)(**params)
+        answer = getattr(clients(server(data_dir, failing))("fleetward"), operation)(**params)
     except ClientError as error:
         typer.echo(f"fleetward: {error.response['Error'].get('Message') or error}", err=True)
+    except ParamValidationError as error:
+        typer.echo(f"fleetward: {error.kwargs['report']}", err=True)
     except BotoCoreError as error:
         typer.echo(f"fleetward: the server does not answer: {error}", err=True)
     else:
         answer.pop("ResponseMetadata")
         return answer
-    raise typer.Exit(1)
+    raise typer.Exit(failing)
 
 
 def every(data_dir: Path | None, operation: str, member: str, **params: Any) -> Iterator[Any]:
     """The items of a list, page by page."""
-    token: dict[str, str] = {}
+    token: dict[str, Any] = {}
     while True:
         answer = call(data_dir, operation, maxResults=PAGE, **params, **token)
         yield from answer[member]
