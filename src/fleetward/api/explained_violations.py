@@ -167,8 +167,9 @@ def _changes(look: Reader, row: RowMapping) -> list[dict[str, Any]]:
     if row["state"] != State.IN_ALARM:
         during = sa.and_(during, trail.c.time <= row["ended_at"] + AFTERMATH)
     of_the_thing = trail.c.name.endswith(f"/{row['thing']}", autoescape=True)
-    wanted = sa.select(trail).where(trail.c.kind == "thing group member", of_the_thing, during)
-    return [change(one) for one in look.all(wanted.order_by(trail.c.id).limit(MAX_CHANGES))]
+    # By the index of times: there may be far more members of groups on the trail than changes since the alarm.
+    found = look.all(sa.select(trail).where(during, of_the_thing).order_by(trail.c.time, trail.c.id).limit(1_000))
+    return [change(one) for one in found if one["kind"] == "thing group member"][:MAX_CHANGES]
 
 
 def _time(millis: int | None) -> Any:
