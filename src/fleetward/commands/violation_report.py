@@ -80,13 +80,20 @@ def _verdict(why: Json) -> dict[str, str]:
         return {}
     unit, metric = why.get("unit", ""), why.get("metric", "")
     on = f" on {why['dimension']}" if why.get("dimension") else ""
-    early = ", decided as soon as the bound was crossed" if why.get("early") else ""
     return {
         "Metric": f"{metric}{on}",
         "Value": _shown(why["value"], unit),
         "Threshold": _shown(why["threshold"], unit) + _rank(why),
-        "Window": f"{moment(why['windowStart'])} to {moment(why['windowEnd'])}{early}",
+        **_when(why),
     }
+
+
+def _when(why: Json) -> dict[str, str]:
+    start, end = why["windowStart"], why["windowEnd"]
+    if start == end:
+        return {"Reported": moment(start)}
+    early = ", decided as soon as the bound was crossed" if why.get("early") else ""
+    return {"Window": f"{moment(start)} to {moment(end)}{early}"}
 
 
 def _rank(why: Json) -> str:
