@@ -28,9 +28,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line, th
 
 @violations.callback()
 def _violations() -> None:
-    """Show the open violations and why each was raised; `show ID` tells all of one, `list --help` which can be asked
-    for.
-    """
+    """Show violations and why each was raised: the open ones, those that `list` is asked for, or all of one."""
 
 
 @violations.command("list")
