@@ -228,7 +228,7 @@ STS = _table(
 
 FLEETWARD = _table(
     (on("arn:aws:iot:{REGION}:{ACCOUNT}:thing/{thingName}"), "QuarantineThing ReleaseThing"),
-    (NONE, "ListViolations ListOutbox ListTrail LintSecurityProfile BacktestSecurityProfile"),
+    (NONE, "ListViolations DescribeViolation ListOutbox ListTrail LintSecurityProfile BacktestSecurityProfile"),
 )
 
 ACTIONS: Mapping[str, Mapping[str, Entry]] = {

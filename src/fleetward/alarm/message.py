@@ -51,7 +51,12 @@ def alert(event: AlarmEvent, behavior: Mapping[str, Any], verification_state: st
 
 def message_id(event: AlarmEvent) -> str:
     """The alert's MessageId: the same whenever the same event is told."""
-    return str(uuid.uuid5(MESSAGE_IDS, f"{event.violation_id}/{event.kind}"))
+    return message_id_of(event.violation_id, event.kind)
+
+
+def message_id_of(violation_id: str, kind: str) -> str:
+    """The MessageId of the alert that tells that event of a violation."""
+    return str(uuid.uuid5(MESSAGE_IDS, f"{violation_id}/{kind}"))
 
 
 def metric_value(event: AlarmEvent) -> dict[str, Any] | None:

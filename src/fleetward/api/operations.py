@@ -20,6 +20,7 @@ from fleetward.api import (
     custom_metrics,
     dimensions,
     endpoints,
+    explained_violations,
     fleetward,
     functions,
     hindsight,
@@ -75,7 +76,7 @@ REGISTRY: dict[str, tuple[ModuleType, ...]] = {
     "events": (schedules,),
     "iam": (users, access_keys, roles, managed_policies),
     "sts": (identity,),
-    "fleetward": (fleetward, hindsight),
+    "fleetward": (fleetward, explained_violations, hindsight),
 }
 
 LENIENT = frozenset({("iot", "ValidateSecurityProfileBehaviors")})

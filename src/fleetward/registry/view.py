@@ -74,6 +74,11 @@ class FleetView:
     def things(self) -> Iterator[ThingRecord]:
         yield from self._things.values()
 
+    @property
+    def size(self) -> int:
+        """How many things there are."""
+        return len(self._things)
+
     def certificates(self) -> Iterator[CertificateRecord]:
         yield from self._certificates.values()
 
