@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -25,6 +26,9 @@ Touch: TypeAlias = tuple[str, str]
 
 CommitListener: TypeAlias = Callable[[Sequence[Touch]], None]
 
+Preparation: TypeAlias = "Callable[[Reader, Sequence[Touch]], Callable[[], None] | None]"
+"""Looks at a change that is complete but not committed; returns what is to be done once it is."""
+
 
 @dataclass(slots=True)
 class Reader:
@@ -35,9 +39,9 @@ class Reader:
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[*tuple[Any, ...]]:
         return self.connection.execute(statement, parameters)
 
-    def one(self, statement: Executable) -> RowMapping | None:
+    def one(self, statement: Executable, **parameters: Any) -> RowMapping | None:
         """The first row as a mapping, or None."""
-        return self.connection.execute(statement).mappings().first()
+        return self.connection.execute(statement, parameters).mappings().first()
 
     def all(self, statement: Executable) -> Sequence[RowMapping]:
         return self.connection.execute(statement).mappings().all()
@@ -72,11 +76,18 @@ class Database:
         self.url = url
         self.engine = _engine(url)
         self._writing = threading.RLock()
-        self._listeners: list[CommitListener] = []
+        self._preparations: list[Preparation] = []
 
     def on_commit(self, listener: CommitListener) -> None:
-        """Calls `listener` after each commit that touched something, on the committing thread, in commit order."""
-        self._listeners.append(listener)
+        """Calls `listener` after each commit that touched something, on the committing thread, in commit order.
+
+        All listeners have heard of a commit before its `transaction()` returns, whatever happens to one of them.
+        """
+        self.before_commit(lambda _, touched: partial(listener, touched))
+
+    def before_commit(self, preparation: Preparation) -> None:
+        """As `on_commit`, for one that must read in the transaction itself what became of what it touched."""
+        self._preparations.append(preparation)
 
     @contextmanager
     def read(self) -> Iterator[Reader]:
@@ -91,10 +102,18 @@ class Database:
                 transaction = Transaction(connection, now)
                 yield transaction
                 transaction.ledger.write(connection, now, actor)
-            if transaction.touched:
-                touched = tuple(transaction.touched)
-                for listener in self._listeners:
-                    listener(touched)
+                prepared = self._prepare(transaction)
+            with ExitStack() as steps:
+                for step in reversed(prepared):
+                    steps.callback(step)
+
+    def _prepare(self, transaction: Transaction) -> list[Callable[[], None]]:
+        """What is to be done after the commit, in its order."""
+        touched = tuple(transaction.touched)
+        if not touched:
+            return []
+        steps = (prepare(transaction, touched) for prepare in self._preparations)
+        return [step for step in steps if step is not None]
 
     def close(self) -> None:
         self.engine.dispose()
@@ -124,4 +143,5 @@ def _prepare_sqlite(dbapi_connection: Any, _record: Any) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     # A writer that begins as a reader can fail halfway with SQLITE_BUSY; IMMEDIATE makes it wait at the door instead.
     writing = connection.get_execution_options().get("writing", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+    # Straight to the driver: the way through SQLAlchemy takes as long as reading a row.
+    connection.connection.driver_connection.execute("BEGIN IMMEDIATE" if writing else "BEGIN")

@@ -92,7 +92,7 @@ class Ledger:
             return connection.execute(statement, parameters)
         if isinstance(statement, Insert):
             result = connection.execute(statement, parameters)
-            for row in _inserted(statement, parameters):
+            for row in _inserted(result, parameters):
                 self._note(table, None, row)
             return result
         assert isinstance(statement, Update | Delete)
@@ -142,11 +142,10 @@ def _tracked(statement: Executable) -> sa.Table | None:
     return None
 
 
-def _inserted(statement: Insert, parameters: Any) -> Iterable[Row]:
+def _inserted(result: sa.CursorResult[Any], parameters: Any) -> Iterable[Row]:
     if isinstance(parameters, Sequence):
         return [dict(row) for row in parameters]
-    fixed = {name: value for name, value in statement.compile().params.items() if value is not None}
-    return [{**fixed, **dict(parameters or {})}]
+    return [{name: value for name, value in result.last_inserted_params().items() if value is not None}]
 
 
 def _rows(connection: Connection, table: sa.Table, where: Any) -> dict[tuple[Any, ...], Row]:
