@@ -81,9 +81,7 @@ def list_things(call: Call) -> dict[str, Any]:
     return {"things": shown, "nextToken": token}
 
 
-def _shown(
-    call: Call, name: str, type_name: str | None, attributes: Mapping[str, str], version: int
-) -> dict[str, Any]:
+def _shown(call: Call, name: str, type_name: str | None, attributes: Mapping[str, str], version: int) -> dict[str, Any]:
     return {
         "thingName": name,
         "thingArn": call.rooms.arns.iot("thing", name),

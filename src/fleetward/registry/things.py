@@ -21,8 +21,12 @@ IDENTITIES = uuid.UUID("5b1f4c36-7d0e-4f57-9a6e-0c5a3f1d2e84")
 
 
 _BY_NAME = sa.select(things).where(things.c.name == sa.bindparam("wanted"))
+_PAGE = (
+    sa.select(things).where(things.c.name > sa.bindparam("after")).order_by(things.c.name).limit(sa.bindparam("most"))
+)
+_PAGE_OF_TYPE = _PAGE.where(things.c.type_name == sa.bindparam("type"))
 _INSERT = things.insert().returning(things.c.id)
-"""Put together once, which takes longer than reading a row."""
+"""Statements put together once, which takes longer than reading a row."""
 
 
 def find(look: Reader, name: str) -> RowMapping | None:
@@ -48,12 +52,9 @@ def identity(id: int, name: str, created_at: Millis) -> str:
 
 def by_name(look: Reader, limit: int, after: str | None, type_name: str | None = None) -> Sequence[RowMapping]:
     """Rows of things (of one type, if asked) in the order of their names, behind `after`."""
-    statement = sa.select(things)
-    if type_name is not None:
-        statement = statement.where(things.c.type_name == type_name)
-    if after is not None:
-        statement = statement.where(things.c.name > after)
-    return look.all(statement.order_by(things.c.name).limit(limit))
+    if type_name is None:
+        return look.all(_PAGE, after=after or "", most=limit)
+    return look.all(_PAGE_OF_TYPE, after=after or "", most=limit, type=type_name)
 
 
 def create(
