@@ -6,6 +6,7 @@ A delivery under way is marked only in the deliverer's memory, so that after a c
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -19,35 +20,40 @@ MAX_ERROR = 1000
 _PENDING = deliveries.c.status == Status.PENDING.value
 
 
-# Built once: mass alarms publish thousands of messages in one transaction.
-_KNOWN = sa.select(messages.c.id).where(messages.c.id == sa.bindparam("id"))
+# Built once: mass alarms publish by the hundred thousand.
+_KNOWN = sa.select(messages.c.id).where(messages.c.id.in_(sa.bindparam("ids", expanding=True)))
 _STORE = sa.insert(messages)
 _ADD = sa.insert(deliveries)
 
 
-def store(tx: Transaction, message: Message) -> bool:
-    """Keeps a message; False when one with this id is kept already."""
-    if tx.execute(_KNOWN, {"id": message.id}).first() is not None:
-        return False
-    row = {
+def store(tx: Transaction, given: Sequence[Message]) -> list[Message]:
+    """Keeps messages; returns those whose id was not kept already."""
+    news = {message.id: message for message in given}
+    for known in tx.execute(_KNOWN, {"ids": list(news)}).scalars().all():
+        del news[known]
+    if news:
+        tx.execute(_STORE, [_row(message) for message in news.values()])
+    return list(news.values())
+
+
+def _row(message: Message) -> dict[str, Any]:
+    return {
         "id": message.id,
         "topic_name": message.topic,
         "kind": message.kind.value,
         "text": message.text,
         "subject": message.subject,
         "structure": message.structure,
-        "attributes": dict(message.attributes),
+        "attributes": message.attributes,
         "email_subject": message.email_subject,
         "email_text": message.email_text,
         "created_at": message.created_at,
     }
-    tx.execute(_STORE, row)
-    return True
 
 
-def add(tx: Transaction, message: Message, subscriptions: Sequence[Subscription]) -> None:
-    """One delivery of a kept message to each subscription, due at once."""
-    if not subscriptions:
+def add(tx: Transaction, addressed: Sequence[tuple[Message, Subscription]]) -> None:
+    """One delivery, due at once, of each kept message to the subscription beside it."""
+    if not addressed:
         return
     rows = [
         {
@@ -60,7 +66,7 @@ def add(tx: Transaction, message: Message, subscriptions: Sequence[Subscription]
             "next_at": tx.now,
             "created_at": tx.now,
         }
-        for subscription in subscriptions
+        for message, subscription in addressed
     ]
     tx.execute(_ADD, rows)
     tx.touch("delivery")
