@@ -77,7 +77,7 @@ deliveries = sa.Table(
     sa.Column("created_at", Millis, nullable=False),
     sa.Column("attempted_at", Millis),
     sa.UniqueConstraint("message_id", "subscription_id"),
-    sa.Index("ix_deliveries_due", "status", "next_at"),
+    sa.Index("ix_deliveries_due", "status", "subscription_id", "next_at"),
     sqlite_autoincrement=True,
 )
 
