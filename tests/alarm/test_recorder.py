@@ -242,6 +242,23 @@ def test_a_missing_topic(database: Database) -> None:
     assert event["alert_error"] == f"{TOPIC}: Topic does not exist"
 
 
+def test_an_alert_that_is_refused_harms_no_other(database: Database) -> None:
+    """When a topic refuses some alerts of a chunk, each event keeps why its own was refused; the rest are told."""
+    events = [dataclasses.replace(IN_ALARM, violation_id=f"{number:032x}") for number in range(5)]
+
+    def refuse_every_other(tx: Transaction, topic_arn: str, alerts: Sequence[Draft], *, role_arn: str) -> list[Any]:
+        return [errors.InvalidParameter(f"no {n}") if n % 2 else str(alert.id) for n, alert in enumerate(alerts)]
+
+    with database.transaction(5_000) as tx:
+        assert record(tx, events, [], refuse_every_other) == events
+    with database.read() as look:
+        rows = look.all(violations.events_between(0, 9_999, Filter()))
+    why = [None, f"{TOPIC}: no 1", None, f"{TOPIC}: no 3", None]
+    assert {row["violation_id"]: row["alert_error"] for row in rows} == {
+        event.violation_id: reason for event, reason in zip(events, why, strict=True)
+    }
+
+
 def test_the_end_of_a_deleted_profile_is_told(database: Database) -> None:
     """When the profile is gone, the end of an alarm goes where the alarm went, with the behaviour as it was."""
     topics = Topics()
