@@ -144,8 +144,9 @@ def _due_query() -> sa.Select[Any]:
 
 
 def _next_due_query() -> sa.Select[Any]:
-    waiting, now = _waiting(), sa.bindparam("now")
-    later = (_PENDING, deliveries.c.subscription_id == waiting.c.subscription_id, deliveries.c.next_at > now)
+    waiting = _waiting()
+    of_each = deliveries.c.subscription_id == waiting.c.subscription_id
+    later = (_PENDING, of_each, deliveries.c.next_at > sa.bindparam("now"))
     next_of_each = sa.select(sa.func.min(deliveries.c.next_at)).where(*later).scalar_subquery()
     return sa.select(sa.func.min(next_of_each)).select_from(waiting)
 
