@@ -30,9 +30,10 @@ format: setup-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup-dev  ## how fast isolation and the API are, measured here (the API next to two other servers from PyPI)
+bench: setup-dev  ## how fast isolation, the API (next to two other servers from PyPI) and mass alarms are, measured here
 	$(BIN)/python benchmarks/isolation.py
 	$(BIN)/python benchmarks/api.py
+	$(BIN)/python benchmarks/storm.py
 
 lock: setup-dev  ## pin anew what the set-up installs
 	$(BIN)/pip install --quiet uv

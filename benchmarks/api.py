@@ -68,7 +68,7 @@ def fill_offline(folder: Path, count: int) -> None:
     boto3_client(server).create_thing(thingName=name(0), attributePayload={"attributes": {"site": "hall-7"}})
     server.stop()
     database = Database(sqlite_url(folder / "data" / "fleetward.db"))
-    with database.engine.connect().execution_options(writing=True) as connection, connection.begin():
+    with database.connect(writing=True) as connection:
         row = dict(connection.execute(sa.select(things)).mappings().one())
         del row["id"]
         for start in range(1, count, 10_000):

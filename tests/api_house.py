@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ from fleetward.access.keys import AccessKey, ensure_root_key
 from fleetward.api.call import Rooms
 from fleetward.api.door import make_door
 from fleetward.arn import Arns
+from fleetward.model import Change
+from fleetward.registry.feed import Feed
+from fleetward.registry.view import FleetView
 from fleetward.settings import Settings
 from fleetward.store.database import Database, sqlite_url
 from fleetward.store.tables.base import metadata
@@ -48,7 +51,13 @@ class House:
         metadata.create_all(database.engine)
         arns = Arns(REGION, "123456789012")
         self.rooms = Rooms(
-            Settings(), arns, self.now, database, KeyRing(database), authorizer=Authorizer(database, arns)
+            Settings(),
+            arns,
+            self.now,
+            database,
+            KeyRing(database),
+            authorizer=Authorizer(database, arns),
+            view=following(database, arns),
         )
         self.door = make_door(self.rooms)
         with database.transaction(self.now()) as tx:
@@ -67,6 +76,18 @@ class House:
 
     def close(self) -> None:
         self.rooms.database.close()
+
+
+def following(database: Database, arns: Arns) -> FleetView:
+    """A view that follows the store."""
+    view = FleetView(arns)
+
+    def follow(changes: Sequence[Change]) -> None:
+        for change in changes:
+            view.apply(change)
+
+    follow(Feed(database).subscribe(follow))
+    return view
 
 
 def signed(

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import json
 import os
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import Annotated, Any, get_args
 
 import typer
 
 from fleetward import __version__
+from fleetward.commands.connection import DataDir, call, server, settings
+from fleetward.commands.violations import violations
 from fleetward.settings import Settings
-
-if TYPE_CHECKING:
-    from fleetward.client import ServerInfo
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -27,11 +25,6 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     help="Notice the IoT device that misbehaves, and cut it off.",
 )
-
-DataDir = Annotated[
-    Path | None,
-    typer.Option("--data-dir", help="Folder of the running server; by default as `fleetward serve` would choose it."),
-]
 
 
 @cli.callback(invoke_without_command=True)
@@ -47,7 +40,7 @@ def _serve(**options: Any) -> None:
 
     _forget_exports()
     given = {name: value for name, value in options.items() if value not in (None, [], ())}
-    raise typer.Exit(run(_settings(given)))
+    raise typer.Exit(run(settings(given)))
 
 
 def _forget_exports() -> None:
@@ -56,29 +49,6 @@ def _forget_exports() -> None:
         for name in ("FLEETWARD_MQTT_HOST", "FLEETWARD_MQTT_PORT"):
             if os.environ.pop(name, None) is not None:
                 typer.echo(f"fleetward: {name} comes from `fleetward env` and is not taken as a setting", err=True)
-
-
-def _settings(given: dict[str, Any]) -> Settings:
-    import tomllib
-
-    from pydantic import ValidationError
-
-    try:
-        return Settings(**given)
-    except ValidationError as error:
-        for problem in error.errors():
-            typer.echo(f"fleetward: {_complaint(problem)}", err=True)
-    except tomllib.TOMLDecodeError as error:
-        typer.echo(f"fleetward: fleetward.toml is not TOML: {error}", err=True)
-    raise typer.Exit(2)
-
-
-def _complaint(problem: Any) -> str:
-    name = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] != "extra_forbidden":
-        return f"setting {name}: {problem['msg']} (given: {problem['input']!r})"
-    close = difflib.get_close_matches(name, Settings.model_fields, n=1)
-    return f"fleetward.toml: there is no setting {name}{f'; did you mean {close[0]}?' if close else ''}"
 
 
 def _option(name: str) -> inspect.Parameter:
@@ -113,6 +83,7 @@ def _with_every_setting(command: Any) -> Any:
 
 
 cli.command("serve")(_with_every_setting(_serve))
+cli.add_typer(violations, name="violations")
 
 
 @cli.command()
@@ -129,16 +100,16 @@ def demo(
 @cli.command()
 def env(data_dir: DataDir = None) -> None:
     """Print shell exports that point boto3, the AWS CLI and devices at the running server."""
-    server = _server(data_dir)
+    found = server(data_dir)
     for name, value in {
-        "AWS_ENDPOINT_URL": server.endpoint_url,
-        "AWS_ACCESS_KEY_ID": server.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": server.secret_access_key,
-        "AWS_DEFAULT_REGION": server.region,
-        "FLEETWARD_CA_FILE": server.ca_file,
-        "FLEETWARD_MQTT_HOST": server.mqtt_host,
-        "FLEETWARD_MQTT_PORT": str(server.mqtt_port),
-        **({"AWS_CA_BUNDLE": server.api_ca_file} if server.api_ca_file else {}),
+        "AWS_ENDPOINT_URL": found.endpoint_url,
+        "AWS_ACCESS_KEY_ID": found.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": found.secret_access_key,
+        "AWS_DEFAULT_REGION": found.region,
+        "FLEETWARD_CA_FILE": found.ca_file,
+        "FLEETWARD_MQTT_HOST": found.mqtt_host,
+        "FLEETWARD_MQTT_PORT": str(found.mqtt_port),
+        **({"AWS_CA_BUNDLE": found.api_ca_file} if found.api_ca_file else {}),
     }.items():
         typer.echo(f"export {name}={shlex.quote(value)}")
 
@@ -149,7 +120,7 @@ def outbox(
     last: Annotated[int, typer.Option(min=1, max=250, help="How many mails, newest last.")] = 20,
 ) -> None:
     """Show the e-mails that landed in the local outbox."""
-    mails = _call(data_dir, "list_outbox", maxResults=last)["mails"]
+    mails = call(data_dir, "list_outbox", maxResults=last)["mails"]
     if not mails:
         typer.echo("The outbox is empty. (With an SMTP server in the settings mail goes there instead.)")
     for mail in reversed(mails):
@@ -164,7 +135,7 @@ def quarantine(
     data_dir: DataDir = None,
 ) -> None:
     """Cut a thing off: move it to the quarantine group, which denies it everything."""
-    answer = _call(data_dir, "quarantine_thing", thingName=thing, reason=reason)
+    answer = call(data_dir, "quarantine_thing", thingName=thing, reason=reason)
     typer.echo(f"{thing} is isolated: it is now in thing group {answer['thingGroupName']}.")
 
 
@@ -175,29 +146,9 @@ def release(
     data_dir: DataDir = None,
 ) -> None:
     """Set a thing free again: out of every group that denies it, its open violations closed."""
-    answer = _call(data_dir, "release_thing", thingName=thing, reason=reason)
+    answer = call(data_dir, "release_thing", thingName=thing, reason=reason)
     groups = ", ".join(answer["thingGroupNames"])
     typer.echo(f"{thing} is free: taken out of {groups}, and its open violations are closed.")
-
-
-@cli.command()
-def violations(
-    thing: Annotated[str | None, typer.Argument(help="Only those of this thing.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, the explanation included.")] = False,
-    data_dir: DataDir = None,
-) -> None:
-    """Show the open violations and why each was raised."""
-    found = _call(data_dir, "list_violations", maxResults=250, **({"thingName": thing} if thing else {}))["violations"]
-    for one in found:
-        if as_json:
-            explanation = json.loads(one.pop("explanationDocument"))
-            typer.echo(json.dumps(one | {"explanation": explanation}, default=str))
-        else:
-            state = "in alarm, isolated" if one["isolated"] else "in alarm"
-            typer.echo(f"{one['startTime']:%Y-%m-%d %H:%M:%S}  {one['thingName']} ({state})  {one['violationId']}")
-            typer.echo(f"    {one['securityProfileName']}/{one['behaviorName']}: {one['explanation']}")
-    if not found:
-        typer.echo("No violation is open.", err=as_json)
 
 
 Profile = Annotated[
@@ -207,10 +158,10 @@ Profile = Annotated[
 
 @cli.command()
 def lint(profile: Profile, data_dir: DataDir = None) -> None:
-    """Tell what a profile will do before it is attached; exit code 1 when there is a warning."""
+    """Tell what a profile will do before it is attached; exit code 1 when there is a warning, 2 when it is none."""
     from fleetward.hindsight import lint_exit_code, lint_lines
 
-    answer = _call(data_dir, "lint_security_profile", profile=profile.read_text())
+    answer = call(data_dir, "lint_security_profile", failing=2, profile=profile.read_text())
     typer.echo("\n".join(lint_lines(answer)))
     raise typer.Exit(lint_exit_code(answer))
 
@@ -222,7 +173,7 @@ def backtest(
     as_json: Annotated[bool, typer.Option("--json", help="The whole answer as JSON.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Tell who would have alarmed and been isolated; exit code 0 nobody, 1 somebody, 2 not replayable."""
+    """Tell who would have alarmed and been isolated; exit code 0 nobody, 1 somebody, 2 not (all) replayable."""
     from datetime import UTC, datetime
 
     from fleetward import hindsight
@@ -231,8 +182,7 @@ def backtest(
         start = hindsight.since(since, datetime.now(UTC))
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--since") from None
-    answer = _call(data_dir, "backtest_security_profile", profile=profile.read_text(), startTime=start)
-    answer.pop("ResponseMetadata", None)
+    answer = call(data_dir, "backtest_security_profile", failing=2, profile=profile.read_text(), startTime=start)
     typer.echo(json.dumps(answer, default=str) if as_json else "\n".join(hindsight.backtest_lines(answer)))
     raise typer.Exit(answer["exitCode"])
 
@@ -245,7 +195,8 @@ def trail(
     data_dir: DataDir = None,
 ) -> None:
     """Show who changed what, from where, and when."""
-    changes = _call(data_dir, "list_trail", maxResults=last, **({"name": name} if name else {}))["changes"]
+    wanted: dict[str, Any] = {"name": name} if name else {}
+    changes = call(data_dir, "list_trail", maxResults=last, **wanted)["changes"]
     for change in reversed(changes):
         typer.echo(json.dumps(change, default=str) if as_json else _told(change))
     if not changes:
@@ -260,34 +211,6 @@ def _told(change: dict[str, Any]) -> str:
         f"{change['time']:%Y-%m-%d %H:%M:%S}  {verb:8} {change['kind']} {change['name']}  "
         f"by {who} from {change['address'] or 'inside'}, {change['operation'] or 'by itself'}{reason}"
     )
-
-
-def _server(given: Path | None) -> ServerInfo:
-    from fleetward.client import ServerInfo
-
-    data_dir = given or _settings({}).data_dir
-    server = ServerInfo.load(data_dir)
-    if server is None:
-        typer.echo(
-            f"fleetward: no server runs on {data_dir}. Start one with: fleetward serve --data-dir {data_dir}", err=True
-        )
-        raise typer.Exit(1)
-    return server
-
-
-def _call(data_dir: Path | None, operation: str, **params: Any) -> Any:
-    """Calls an operation of the service `fleetward` on the running server; refusals become one line and exit code 1."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    from fleetward.client import clients
-
-    try:
-        return getattr(clients(_server(data_dir))("fleetward"), operation)(**params)
-    except ClientError as error:
-        typer.echo(f"fleetward: {error.response['Error'].get('Message') or error}", err=True)
-    except BotoCoreError as error:
-        typer.echo(f"fleetward: the server does not answer: {error}", err=True)
-    raise typer.Exit(1)
 
 
 def main() -> None:

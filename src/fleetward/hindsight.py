@@ -31,8 +31,7 @@ def lint_exit_code(answer: Mapping[str, Any]) -> int:
 
 def backtest_lines(answer: Mapping[str, Any]) -> list[str]:
     """BacktestSecurityProfile's answer as a table; its `exitCode` is the command's."""
-    period = f"From {_moment(answer['startTime'])} to {_moment(answer['endTime'])}"
-    lines = [f"{period}: {answer['deviceCount']} devices would have alarmed, {answer['eventCount']} events in all."]
+    lines = [f"{_period(answer)}: {_outcome(answer)}"]
     rows = [("DEVICE", "FIRST ALARM", "ISOLATED", "ALARMS", "WHY")]
     rows += [
         (
@@ -47,11 +46,29 @@ def backtest_lines(answer: Mapping[str, Any]) -> list[str]:
     if len(rows) > 1:
         widths = [max(len(row[column]) for row in rows) for column in range(4)]
         lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)) for row in rows]
-    hidden = answer["deviceCount"] - len(answer["devices"])
-    if hidden:
+    if hidden := answer["deviceCount"] - len(answer["devices"]):
         lines.append(f"... and {hidden} more.")
     lines += [f"Not replayed: {one['behaviorName']}: {one['reason']}." for one in answer["leftOut"]]
     return lines
+
+
+def _period(answer: Mapping[str, Any]) -> str:
+    start, begin = answer["startTime"], answer.get("historyTime")
+    late = f", of which the history begins at {_moment(begin)}" if begin is not None and begin > start else ""
+    return f"From {_moment(start)} to {_moment(answer['endTime'])}{late}"
+
+
+def _outcome(answer: Mapping[str, Any]) -> str:
+    """How many would have alarmed, and what would have become of them."""
+    alarmed, isolated = answer["deviceCount"], answer["isolatedCount"]
+    if not alarmed:
+        return "nobody would have alarmed."
+    devices = f"{alarmed:,} device{'' if alarmed == 1 else 's'} would have alarmed"
+    if not isolated:
+        return f"{devices}, and nobody been isolated: the profile has no alert target and no mitigation action."
+    if isolated == alarmed:
+        return f"{devices} and been isolated."
+    return f"{devices}, and {isolated:,} of them been isolated."
 
 
 def _moment(time: datetime) -> str:

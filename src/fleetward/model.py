@@ -26,6 +26,8 @@ class ThingRecord:
     type_name: str | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
     groups: tuple[str, ...] = ()
+    version: int = 1
+    created_at: Millis = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ EXISTING: dict[str, dict[str, Make]] = {
         "AssumeRolePolicyDocument": lambda _: TRUST_TEXT,
     },
     "sts": {"RoleArn": Stock.role_arn},
-    "fleetward": {"thingName": Stock.thing},
+    "fleetward": {"thingName": Stock.thing, "violationId": Stock.violation},
 }
 """Service → required member → how something that exists is made for it; not for the name of what is created."""
 

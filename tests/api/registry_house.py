@@ -1,10 +1,9 @@
-"""The AWS door on a real socket, over a store whose changes a fleet view follows: enough for the whole registry."""
+"""The AWS door on a real socket, over a store and a certificate authority: enough for the whole registry."""
 
 from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from api_house import REGION, House
-from fleetward.model import Change
 from fleetward.registry.authority import Authority
-from fleetward.registry.feed import Feed
-from fleetward.registry.view import FleetView
 
 
 class RegistryHouse:
@@ -25,15 +21,7 @@ class RegistryHouse:
 
     def __init__(self, folder: Path) -> None:
         self.house = House(folder)
-        rooms = self.house.rooms
-        rooms.view = view = FleetView(rooms.arns)
-
-        def follow(changes: Sequence[Change]) -> None:
-            for change in changes:
-                view.apply(change)
-
-        follow(Feed(rooms.database).subscribe(follow))
-        rooms.authority = Authority.open(folder / "ca", self.house.now())
+        self.house.rooms.authority = Authority.open(folder / "ca", self.house.now())
         listening = socket.create_server(("127.0.0.1", 0))
         self._server = uvicorn.Server(uvicorn.Config(self.house.door, log_level="error", lifespan="off"))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]})

@@ -84,7 +84,10 @@ def test_the_story_in_hindsight(registry: RegistryHouse, fleetward: Any) -> None
     assert device["firstAlarmTime"].timestamp() * 1000 == began + 300_000
     assert "90,630" in device["verdict"]
     lines = hindsight.backtest_lines(answer)
-    assert "1 devices would have alarmed" in lines[0]
+    assert "1 device would have alarmed and been isolated." in lines[0]
+    assert "of which the history begins at" in lines[0]
+    (event,) = answer["events"]
+    assert (event["thingName"], event["type"], event["verdict"]) == ("SensorDevice02", "in-alarm", device["verdict"])
     assert lines[2].startswith("SensorDevice02")
 
 
@@ -94,6 +97,8 @@ def test_nobody_acts_nobody_isolates(registry: RegistryHouse, fleetward: Any) ->
     quiet = {key: value for key, value in PROFILE.items() if key != "alertTargets"}
     (device,) = fleetward.backtest_security_profile(profile=json.dumps(quiet))["devices"]
     assert "isolatedTime" not in device
+    lines = hindsight.backtest_lines(fleetward.backtest_security_profile(profile=json.dumps(quiet)))
+    assert "nobody been isolated: the profile has no alert target" in lines[0]
     nobody = registry.arn("all", "unregistered-things")
     answer = fleetward.backtest_security_profile(profile=json.dumps(PROFILE), targetArns=[nobody])
     assert (answer["devices"], answer["exitCode"]) == ([], 0)

@@ -99,6 +99,9 @@ def test_bounds_that_say_nothing() -> None:
     """Nothing is below 0."""
     assert "can-never-fire" in advice(SENT, "greater-than-equals", count=0)
     assert "always-fires" in advice(SENT, "less-than", count=0)
+    assert "can-never-fire" in advice(SENT, "greater-than-equals", "p50", population=50, margin=101)
+    assert "can-never-fire" not in advice(SENT, "greater-than-equals", "p50", population=50, margin=99)
+    assert "can-never-fire" not in advice(SENT, "less-than-equals", "p50", population=50, margin=101)
 
 
 def test_what_does_not_go_to_aws() -> None:

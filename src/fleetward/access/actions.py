@@ -230,7 +230,8 @@ STS = _table(
 
 FLEETWARD = _table(
     (on("arn:aws:iot:{REGION}:{ACCOUNT}:thing/{thingName}"), "QuarantineThing ReleaseThing"),
-    (NONE, "DescribeFleet ListViolations ListOutbox ListTrail LintSecurityProfile BacktestSecurityProfile"),
+    (NONE, "DescribeFleet ListViolations DescribeViolation ListOutbox ListTrail"),
+    (NONE, "LintSecurityProfile BacktestSecurityProfile"),
 )
 
 ACTIONS: Mapping[str, Mapping[str, Entry]] = {

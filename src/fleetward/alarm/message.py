@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from fleetward.alarm import words
@@ -51,7 +52,12 @@ def alert(event: AlarmEvent, behavior: Mapping[str, Any], verification_state: st
 
 def message_id(event: AlarmEvent) -> str:
     """The alert's MessageId: the same whenever the same event is told."""
-    return str(uuid.uuid5(MESSAGE_IDS, f"{event.violation_id}/{event.kind}"))
+    return message_id_of(event.violation_id, event.kind)
+
+
+def message_id_of(violation_id: str, kind: str) -> str:
+    """The MessageId of the alert that tells that event of a violation."""
+    return str(uuid.uuid5(MESSAGE_IDS, f"{violation_id}/{kind}"))
 
 
 def metric_value(event: AlarmEvent) -> dict[str, Any] | None:
@@ -66,7 +72,8 @@ def progress_value(progress: Progress) -> dict[str, Any]:
     return _typed(progress.kind, progress.value)
 
 
-def explanation(why: Explanation | None) -> dict[str, Any] | None:
+@lru_cache(maxsize=4096)  # the violation, its event and its alert show the same one
+def explanation(why: Explanation | None) -> Mapping[str, Any] | None:
     """The explanation as a JSON document; topics come from devices and are cut short (an alert must fit SNS)."""
     if why is None:
         return None

@@ -26,7 +26,8 @@ EVERYWHERE = (
 """What differs from AWS in every operation."""
 
 OWN_CA = "Signed by the server's own CA."
-ANY_DURATION = "`durationSeconds` from 5 to 86,400; the tag `statistical-margin-percent` widens percentiles."
+LINTED = "Lint's warnings come in the header `x-fleetward-warning`."
+ANY_DURATION = f"`durationSeconds` from 5 to 86,400; the tag `statistical-margin-percent` widens percentiles. {LINTED}"
 KEPT_ONLY = "Kept and shown; nothing is logged because of it."
 NO_DYNAMIC_GROUPS = "There are no dynamic groups, so `overrideDynamicGroups` has no effect."
 ONLY_ZIP = "Code comes as `ZipFile`, and there is one version, `$LATEST`"
@@ -37,6 +38,7 @@ PLAIN_FUNCTIONS = (
 DIFFERENCES: dict[str, dict[str, str]] = {
     "iot": {
         "AddThingToThingGroup": NO_DYNAMIC_GROUPS,
+        "AttachSecurityProfile": LINTED,
         "CreateCertificateFromCsr": OWN_CA,
         "CreateKeysAndCertificate": OWN_CA,
         "CreateSecurityProfile": ANY_DURATION,

@@ -8,15 +8,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
 
-from fleetward.alarm import violations
-from fleetward.alarm.violations import Filter
 from fleetward.api.call import Call
 from fleetward.api.paging import page, page_of
 from fleetward.api.times import datetime_of, millis_of
 from fleetward.model import Decision, Measure
 from fleetward.notify import outbox
 from fleetward.respond.quarantine import carry_out
-from fleetward.store.tables import detect as tables
 from fleetward.store.tables.trail import trail
 
 
@@ -26,14 +23,6 @@ def quarantine_thing(call: Call) -> dict[str, Any]:
 
 def release_thing(call: Call) -> dict[str, Any]:
     return {"thingGroupNames": _carry_out(call, Measure.RELEASE)}
-
-
-def list_violations(call: Call) -> dict[str, Any]:
-    """The open violations, newest first, each with its explanation."""
-    kept = Filter(thing=call.params.get("thingName"))
-    with call.read() as look:
-        rows, token = page(call, look, violations.active(kept), tables.violations.c.number, ascending=False)
-    return {"violations": [_shown(call, row) for row in rows], "nextToken": token}
 
 
 def list_outbox(call: Call) -> dict[str, Any]:
@@ -68,7 +57,7 @@ def list_trail(call: Call) -> dict[str, Any]:
         statement = statement.where(trail.c.time >= millis_of(start))
     with call.read() as look:
         rows, token = page(call, look, statement, trail.c.id, ascending=False)
-    return {"changes": [_change(row) for row in rows], "nextToken": token}
+    return {"changes": [change(row) for row in rows], "nextToken": token}
 
 
 def _within(name: str) -> list[sa.ColumnElement[bool]]:
@@ -77,7 +66,8 @@ def _within(name: str) -> list[sa.ColumnElement[bool]]:
     return list(ends)
 
 
-def _change(row: RowMapping) -> dict[str, Any]:
+def change(row: RowMapping) -> dict[str, Any]:
+    """A row of the trail as the API shows it."""
     return {
         "time": datetime_of(row["time"]),
         "principal": row["principal"],
@@ -94,20 +84,6 @@ def _change(row: RowMapping) -> dict[str, Any]:
 
 def _json(document: Any) -> str | None:
     return None if document is None else json.dumps(document)
-
-
-def _shown(call: Call, row: RowMapping) -> dict[str, Any]:
-    explanation = row["explanation"] or {}
-    return {
-        "violationId": row["id"],
-        "thingName": row["thing"],
-        "securityProfileName": row["profile"],
-        "behaviorName": row["behavior_name"],
-        "startTime": datetime_of(row["started_at"]),
-        "isolated": call.rooms.view.is_isolated(row["thing"]),
-        "explanation": explanation.get("summary", ""),
-        "explanationDocument": json.dumps(explanation),
-    }
 
 
 def _carry_out(call: Call, measure: Measure) -> list[str]:

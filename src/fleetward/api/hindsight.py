@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from fleetward import errors
@@ -16,10 +16,10 @@ from fleetward.detect import profile_store, profiles, targets
 from fleetward.detect.backtest import Backtest, Device, backtest
 from fleetward.detect.catalog import catalog
 from fleetward.detect.export import covers
-from fleetward.detect.inputs import Enroll, Target, WatchedProfile
+from fleetward.detect.inputs import Enroll, Input, Target, WatchedProfile
 from fleetward.detect.lint import lint
-from fleetward.meter.batch import unregistered_id
-from fleetward.model import Behavior, Millis, ThingRecord
+from fleetward.meter.batch import Batch, unregistered_id
+from fleetward.model import AlarmEvent, Behavior, Millis, ThingRecord
 from fleetward.respond.mitigation_actions import AUTOMATIC_TAG
 from fleetward.store.database import Reader
 from fleetward.store.past import DAY, PastInputs, extremes
@@ -41,8 +41,8 @@ async def backtest_security_profile(call: Call) -> dict[str, Any]:
     if _ONE_AT_A_TIME.locked():
         raise errors.Validation("profile: another back-test is running; try again when it is done")
     async with _ONE_AT_A_TIME:
-        found = await asyncio.to_thread(_backtest, call, profile, tuple(call.rooms.view.things()))
-    return _shown(found)
+        found, begin = await asyncio.to_thread(_backtest, call, profile, tuple(call.rooms.view.things()))
+    return _shown(found, begin)
 
 
 def _lint(call: Call, profile: WatchedProfile, fleet: Sequence[ThingRecord]) -> dict[str, Any]:
@@ -58,7 +58,8 @@ def _lint(call: Call, profile: WatchedProfile, fleet: Sequence[ThingRecord]) -> 
     }
 
 
-def _backtest(call: Call, profile: WatchedProfile, fleet: Sequence[ThingRecord]) -> Backtest:
+def _backtest(call: Call, profile: WatchedProfile, fleet: Sequence[ThingRecord]) -> tuple[Backtest, Millis | None]:
+    """What was found, and when the history of these metrics begins, if there is one."""
     view, history = call.rooms.view, call.rooms.history
     start = call.params.get("startTime")
     since = _aligned(_oldest(call) if start is None else millis_of(start), profile.behaviors)
@@ -67,7 +68,17 @@ def _backtest(call: Call, profile: WatchedProfile, fleet: Sequence[ThingRecord])
     durations = {behavior.duration_seconds for behavior in profile.behaviors if behavior.duration_seconds}
     columns = {behavior.column for behavior in profile.behaviors}
     past = PastInputs(history, columns, ids, durations, since, call.now)
-    return backtest(profile, things, past, since, call.now, past.kept, _is_acted_on(call))
+    begin: list[Millis] = []
+    found = backtest(profile, things, _noting(past, begin), since, call.now, past.kept, _is_acted_on(call))
+    return found, begin[0] if begin else None
+
+
+def _noting(past: Iterable[Input], begin: list[Millis]) -> Iterator[Input]:
+    """The same inputs; puts the time of the first one, with which the history begins, into `begin`."""
+    for item in past:
+        if not begin:
+            begin.append(item.start if isinstance(item, Batch) else item.now)
+        yield item
 
 
 # --- the profile in a request -----------------------------------------------------------------------------------------
@@ -125,25 +136,41 @@ def _aligned(since: Millis, behaviors: Sequence[Behavior]) -> Millis:
     return since - since % period if period <= DAY else since
 
 
-def _shown(found: Backtest) -> dict[str, Any]:
+def _shown(found: Backtest, begin: Millis | None) -> dict[str, Any]:
     return {
         "startTime": datetime_of(found.since),
         "endTime": datetime_of(found.until),
+        "historyTime": None if begin is None else datetime_of(begin),
         "devices": [_shown_device(device) for device in found.devices[:LISTED]],
         "deviceCount": len(found.devices),
+        "isolatedCount": sum(device.isolated_at is not None for device in found.devices),
+        "events": [_shown_event(event) for event in found.events[:LISTED]],
         "eventCount": found.total,
         "leftOut": [{"behaviorName": name, "reason": reason} for name, reason in found.left_out.items()],
         "exitCode": found.exit_code,
     }
 
 
+def _shown_event(event: AlarmEvent) -> dict[str, Any]:
+    return {
+        "thingName": event.thing,
+        "behaviorName": event.behavior.name,
+        "type": event.kind.value,
+        "time": datetime_of(event.time),
+        "verdict": _verdict(event),
+    }
+
+
+def _verdict(event: AlarmEvent) -> str:
+    return event.reason if event.explanation is None else words.why(event.explanation)
+
+
 def _shown_device(device: Device) -> dict[str, Any]:
-    explanation = device.first.explanation
     return {
         "thingName": device.name,
         "behaviorName": device.first.behavior.name,
         "firstAlarmTime": datetime_of(device.first.time),
         "isolatedTime": None if device.isolated_at is None else datetime_of(device.isolated_at),
         "alarms": device.alarms,
-        "verdict": "" if explanation is None else words.why(explanation),
+        "verdict": _verdict(device.first),
     }

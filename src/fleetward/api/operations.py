@@ -20,6 +20,7 @@ from fleetward.api import (
     custom_metrics,
     dimensions,
     endpoints,
+    explained_violations,
     fleet,
     fleetward,
     functions,
@@ -77,7 +78,7 @@ REGISTRY: dict[str, tuple[ModuleType, ...]] = {
     "events": (schedules,),
     "iam": (users, access_keys, login_profiles, roles, managed_policies),
     "sts": (identity,),
-    "fleetward": (fleetward, fleet, hindsight),
+    "fleetward": (fleetward, fleet, explained_violations, hindsight),
 }
 
 LENIENT = frozenset({("iot", "ValidateSecurityProfileBehaviors")})

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy.engine import RowMapping
 
 from fleetward import errors
+from fleetward.api import profile_warnings
 from fleetward.api.call import Call
 from fleetward.api.paging import page_of
 from fleetward.api.times import datetime_of
@@ -22,14 +23,15 @@ def create_security_profile(call: Call) -> dict[str, Any]:
     with call.transaction() as tx:
         automatic.check_tags(tx, call.rooms.arns.iot("securityprofile", name), added_tags)
         profile_store.create(tx, call.rooms.arns, name, call.params, added_tags)
+    profile_warnings.give(call, name)
     return _identified(call, name, "securityProfileName", "securityProfileArn")
 
 
 def update_security_profile(call: Call) -> dict[str, Any]:
+    name = call.params["securityProfileName"]
     with call.transaction() as tx:
-        row = profile_store.update(
-            tx, call.params["securityProfileName"], call.params, call.params.get("expectedVersion")
-        )
+        row = profile_store.update(tx, name, call.params, call.params.get("expectedVersion"))
+    profile_warnings.give(call, name)
     return _shown(call, row)
 
 
@@ -70,9 +72,10 @@ def validate_security_profile_behaviors(call: Call) -> dict[str, Any]:
 
 
 def attach_security_profile(call: Call) -> dict[str, Any]:
-    target = _target(call)
+    name, target = call.params["securityProfileName"], _target(call)
     with call.transaction() as tx:
-        profile_store.attach(tx, call.params["securityProfileName"], target)
+        profile_store.attach(tx, name, target)
+    profile_warnings.give(call, name)
     return {}
 
 

@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple, NoReturn
 from xml.sax.saxutils import escape
 
 from botocore.model import OperationModel, Shape
@@ -36,6 +37,39 @@ def serialise(operation: OperationModel, result: Mapping[str, Any] | None, reque
     return SERIALISERS[operation.service_model.metadata["protocol"]](operation, result or {}, request_id)
 
 
+# --- structures -------------------------------------------------------------------------------------------------------
+
+
+class _Member(NamedTuple):
+    name: str
+    wire_name: str
+    location: str | None
+    type_name: str
+    shape: Shape
+
+
+class _Members(dict[str, _Member]):
+    """The members of a structure by name."""
+
+    def __init__(self, shape: Any) -> None:
+        self._of = shape.name
+        for name, member in shape.members.items():
+            how = member.serialization
+            self[name] = _Member(name, how.get("name", name), how.get("location"), member.type_name, member)
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise TypeError(f"{self._of} has no member {name}")
+
+
+_members = cache(_Members)
+"""The model's own look-ups take as long as writing the value."""
+
+
+def _present(shape: Any, value: Mapping[str, Any]) -> list[tuple[_Member, Any]]:
+    members = _members(shape)
+    return [(members[name], item) for name, item in value.items() if item is not None]
+
+
 # --- rest-json: headers, status and body ------------------------------------------------------------------------------
 
 
@@ -46,15 +80,13 @@ def _rest(operation: OperationModel, result: Mapping[str, Any], request_id: str)
         return response
     payload = shape.serialization.get("payload")
     body = {}
-    for name, value in _present(shape, result):
-        member = shape.members[name]
-        location = member.serialization.get("location")
-        if location == "statusCode":
+    for member, value in _present(shape, result):
+        if member.location == "statusCode":
             response.status = value
-        elif location == "header":
-            response.headers[member.serialization.get("name", name).lower()] = _header(member, value)
-        elif name != payload:
-            body[member.serialization.get("name", name)] = JSON[member.type_name](member, value)
+        elif member.location == "header":
+            response.headers[member.wire_name.lower()] = _header(member.shape, value)
+        elif member.name != payload:
+            body[member.wire_name] = _json(member.shape, value)
     if payload is not None:
         _write_payload(response, shape.members[payload], result.get(payload))
     elif response.status != 204:
@@ -103,18 +135,7 @@ def _json(shape: Shape, value: Any) -> Any:
 
 
 def _structure(shape: Any, value: Mapping[str, Any]) -> dict[str, Any]:
-    members = shape.members
-    return {
-        members[name].serialization.get("name", name): _json(members[name], item)
-        for name, item in _present(shape, value)
-    }
-
-
-def _present(shape: Any, value: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    unknown = value.keys() - shape.members.keys()
-    if unknown:
-        raise TypeError(f"{shape.name} has no member {sorted(unknown)}")
-    return [(name, item) for name, item in value.items() if item is not None]
+    return {member.wire_name: JSON[member.type_name](member.shape, item) for member, item in _present(shape, value)}
 
 
 def _list(shape: Any, value: Any) -> list[Any]:
@@ -173,11 +194,7 @@ def _xml(shape: Shape, value: Any) -> str:
 
 
 def _xml_structure(shape: Any, value: Mapping[str, Any]) -> str:
-    members = shape.members
-    return "".join(
-        element(members[name].serialization.get("name", name), _xml(members[name], item))
-        for name, item in _present(shape, value)
-    )
+    return "".join(element(member.wire_name, _xml(member.shape, item)) for member, item in _present(shape, value))
 
 
 def _xml_list(shape: Any, value: Any) -> str:

@@ -21,14 +21,22 @@ def create_thing(call: Call) -> dict[str, Any]:
     return {
         "thingName": row["name"],
         "thingArn": call.rooms.arns.iot("thing", row["name"]),
-        "thingId": rules.identity(row),
+        "thingId": rules.identity(row["id"], row["name"], row["created_at"]),
     }
 
 
 def describe_thing(call: Call) -> dict[str, Any]:
-    with call.read() as look:
-        row = rules.get(look, call.params["thingName"])
-    return {"defaultClientId": row["name"], "thingId": rules.identity(row), **_shown(call, row)}
+    """From the fleet in memory, which has taken in every change before that is answered."""
+    name = call.params["thingName"]
+    thing = call.rooms.view.thing(name)
+    if thing is None:
+        with call.read() as look:
+            raise rules.not_found(look, name)
+    return {
+        "defaultClientId": name,
+        "thingId": rules.identity(thing.id, name, thing.created_at),
+        **_shown(call, name, thing.type_name, thing.attributes, thing.version),
+    }
 
 
 def update_thing(call: Call) -> dict[str, Any]:
@@ -69,14 +77,15 @@ def list_things(call: Call) -> dict[str, Any]:
                 lambda limit, after: thing_attributes.find(look, attribute, value, limit, after, prefix, type_name),
                 lambda row: (row["found"], row["name"]),
             )
-    return {"things": [_shown(call, row) for row in rows], "nextToken": token}
+    shown = [_shown(call, row["name"], row["type_name"], row["attributes"], row["version"]) for row in rows]
+    return {"things": shown, "nextToken": token}
 
 
-def _shown(call: Call, row: Mapping[Any, Any]) -> dict[str, Any]:
+def _shown(call: Call, name: str, type_name: str | None, attributes: Mapping[str, str], version: int) -> dict[str, Any]:
     return {
-        "thingName": row["name"],
-        "thingArn": call.rooms.arns.iot("thing", row["name"]),
-        "thingTypeName": row["type_name"],
-        "attributes": row["attributes"],
-        "version": row["version"],
+        "thingName": name,
+        "thingArn": call.rooms.arns.iot("thing", name),
+        "thingTypeName": type_name,
+        "attributes": attributes,
+        "version": version,
     }

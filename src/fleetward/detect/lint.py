@@ -125,11 +125,15 @@ def _inverted(behavior: Behavior, _population: int | None, _past: Past | None) -
 def _impossible(behavior: Behavior, _population: int | None, _past: Past | None) -> _Findings:
     """No count is below 0."""
     criterion = behavior.criterion
-    if not isinstance(criterion, StaticCriterion) or behavior.metric not in METRICS:
+    if isinstance(criterion, SetCriterion) or behavior.metric not in METRICS:
         return
-    if criterion.operator == "greater-than-equals" and criterion.bound == 0:
+    if not isinstance(criterion, StaticCriterion):
+        if not criterion.operator.is_upper_bound and criterion.margin_percent > 100:
+            below = f"A margin of {criterion.margin_percent:g} % puts the bound below 0"
+            yield Level.WARNING, "can-never-fire", f"{below}, where no value is, so this can never alarm."
+    elif criterion.operator == "greater-than-equals" and criterion.bound == 0:
         yield Level.WARNING, "can-never-fire", "Every value is at least 0, so this can never alarm."
-    if criterion.operator == "less-than" and criterion.bound == 0:
+    elif criterion.operator == "less-than" and criterion.bound == 0:
         yield Level.WARNING, "always-fires", "No value is less than 0, so this alarms on every datapoint."
 
 
@@ -160,7 +164,7 @@ def _chance(criterion: PercentileCriterion, population: int, in_a_row: int) -> _
     anybody = min(1.0, share * population)
     text = (
         f"Of {population} healthy devices, {criterion.operator} {criterion.label} flags {share:.1%} of all datapoints "
-        f"by arithmetic alone: {share * population:g} of them in every window"
+        f"by arithmetic alone: {_devices(round(share * population))} in every window"
     )
     if in_a_row > 1:
         text += f" ({share**in_a_row:.2%} {in_a_row} times in a row, if chance alone decides)"
@@ -189,7 +193,7 @@ def _by_history(behavior: Behavior, _population: int | None, past: Past | None) 
     criterion = behavior.criterion
     if past is None or not past.datapoints or not isinstance(criterion, StaticCriterion):
         return
-    seen = f"{past.minimum:g} to {past.maximum:g} in {past.datapoints} datapoints of {past.days:g} days"
+    seen = f"{past.minimum:g} to {past.maximum:g} in {past.datapoints:,} datapoints of {_period(past.days)}"
     if past.flagged == 0:
         yield Level.NOTE, "never-reached", f"The bound {criterion.bound:g} was never reached: {seen}."
     elif past.flagged is not None and past.flagged >= MANY_FLAGGED * past.datapoints:
@@ -198,6 +202,15 @@ def _by_history(behavior: Behavior, _population: int | None, past: Past | None) 
             "often-reached",
             f"{past.flagged / past.datapoints:.1%} of the datapoints in history violate this: {seen}.",
         )
+
+
+def _devices(number: int) -> str:
+    return f"{number:,} device{'' if number == 1 else 's'}"
+
+
+def _period(days: float) -> str:
+    hours = days * 24
+    return f"{days:.3g} days" if days >= 2 else f"{hours:.3g} hours" if hours >= 2 else f"{hours * 60:.3g} minutes"
 
 
 def _complement(operator: str) -> str:

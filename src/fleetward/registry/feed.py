@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Any, TypeAlias
 
@@ -38,7 +39,7 @@ class Feed:
         self._subscribers: list[Subscriber] = []
         self._version = 0
         self._lock = threading.Lock()
-        database.on_commit(self._committed)
+        database.before_commit(self._read)
 
     def subscribe(self, subscriber: Subscriber) -> list[Change]:
         """Returns the whole fleet; every step after that goes to `subscriber`, on the committing thread."""
@@ -46,14 +47,17 @@ class Feed:
             self._subscribers.append(subscriber)
             return self._everything()
 
-    def _committed(self, touched: Sequence[Touch]) -> None:
+    def _read(self, look: Reader, touched: Sequence[Touch]) -> Callable[[], None] | None:
+        """Reads what a transaction made of the records that it touched, to be published once that is committed."""
         mine = [(RecordKind(kind), key) for kind, key in touched if kind in _KINDS]
         if not mine:
-            return
+            return None
+        records = read_records(look, mine)
+        return partial(self._publish, [(kind, key, records.get((kind, key))) for kind, key in mine])
+
+    def _publish(self, records: Sequence[tuple[RecordKind, str, Record | None]]) -> None:
         with self._lock:
-            with self._database.read() as look:
-                records = read_records(look, mine)
-            changes = [self._change(kind, key, records.get((kind, key))) for kind, key in mine]
+            changes = [self._change(*record) for record in records]
             for subscriber in self._subscribers:
                 subscriber(changes)
 
@@ -91,55 +95,95 @@ def read_all(look: Reader) -> Iterator[tuple[RecordKind, str, Record]]:
 _Rows: TypeAlias = Iterator[tuple[str, Record]]
 
 
+class _Query:
+    """A statement whose rows are asked for by `key`; put together once, which takes longer than reading a row."""
+
+    def __init__(self, statement: sa.Select[Any], key: sa.Column[str]) -> None:
+        self._all = statement
+        self._one = statement.where(key == sa.bindparam("wanted"))
+        self._some = statement.where(key.in_(sa.bindparam("wanted", expanding=True)))
+
+    def rows(self, look: Reader, keys: Keys) -> Iterable[Any]:
+        if keys is None:
+            return look.execute(self._all)
+        if len(keys) == 1:
+            return look.execute(self._one, {"wanted": keys[0]})
+        return look.execute(self._some, {"wanted": list(keys)})
+
+
+_policies, _versions = tables.policies.c, tables.policy_versions.c
+_DOCUMENTS = _Query(
+    sa.select(_policies.name, _versions.document).join(
+        tables.policy_versions,
+        sa.and_(_versions.policy_name == _policies.name, _versions.version == _policies.default_version),
+    ),
+    _policies.name,
+)
+
+
 def _read_policies(look: Reader, names: Keys) -> _Rows:
-    policies, versions = tables.policies, tables.policy_versions
-    is_default = sa.and_(versions.c.policy_name == policies.c.name, versions.c.version == policies.c.default_version)
-    statement = sa.select(policies.c.name, versions.c.document).join(versions, is_default)
-    for name, document in look.execute(_only(statement, policies.c.name, names)):
+    for name, document in _DOCUMENTS.rows(look, names):
         yield name, PolicyRecord(name, document)
+
+
+_groups = tables.thing_groups.c
+_GROUPS = _Query(sa.select(_groups.name, _groups.parent), _groups.name)
 
 
 def _read_groups(look: Reader, names: Keys) -> _Rows:
     policies = _policies_of(look, "thinggroup", names)
-    table = tables.thing_groups
-    for name, parent in look.execute(_only(sa.select(table.c.name, table.c.parent), table.c.name, names)):
+    for name, parent in _GROUPS.rows(look, names):
         yield name, GroupRecord(name, parent, tuple(policies.get(name, ())))
 
 
+_authorities = tables.ca_certificates.c
+_AUTHORITIES = _Query(sa.select(_authorities.id, _authorities.pem), _authorities.id)
+
+
 def _read_authorities(look: Reader, ids: Keys) -> _Rows:
-    table = tables.ca_certificates
-    for key, pem in look.execute(_only(sa.select(table.c.id, table.c.pem), table.c.id, ids)):
+    for key, pem in _AUTHORITIES.rows(look, ids):
         yield key, AuthorityRecord(key, pem)
+
+
+_certificates = tables.certificates.c
+# The text of a certificate is read only where the gateway needs it: there may be a million.
+_text = sa.case((_certificates.stands_alone, _certificates.pem))
+_CERTIFICATES = _Query(sa.select(_certificates.id, _certificates.status, _text), _certificates.id)
 
 
 def _read_certificates(look: Reader, ids: Keys) -> _Rows:
     policies = _policies_of(look, "cert", ids)
     attached, exclusive = _attachments(look, ids)
-    table = tables.certificates
-    # The text of a certificate is read only where the gateway needs it: there may be a million.
-    pem = sa.case((table.c.stands_alone, table.c.pem))
-    statement = sa.select(table.c.id, table.c.status, pem)
-    for key, status, text in look.execute(_only(statement, table.c.id, ids)):
+    for key, status, text in _CERTIFICATES.rows(look, ids):
         things = frozenset(attached.get(key, ()))
         of_key = tuple(policies.get(key, ()))
         yield key, CertificateRecord(key, status == "ACTIVE", of_key, things, exclusive.get(key), text)
 
 
 _things, _members = tables.things.c, tables.thing_group_members.c
-_THINGS = (
-    sa.select(_things.name, _things.id, _things.type_name, _things.attributes, _members.group_name)
+_THINGS = _Query(
+    sa.select(
+        _things.name,
+        _things.id,
+        _things.type_name,
+        _things.attributes,
+        _things.version,
+        _things.created_at,
+        _members.group_name,
+    )
     .outerjoin(tables.thing_group_members, _members.thing_name == _things.name)
-    .order_by(_things.name, _members.group_name)
+    .order_by(_things.name, _members.group_name),
+    _things.name,
 )
 
 
 def _read_things(look: Reader, names: Keys) -> _Rows:
     """One query, with a row for each group of a thing."""
-    rows = look.execute(_only(_THINGS, tables.things.c.name, names))
-    for name, of_name in groupby(rows, key=lambda row: row[0]):
-        first, *others = of_name
-        groups = tuple(row[4] for row in (first, *others) if row[4] is not None)
-        yield name, ThingRecord(name, first[1], first[2], first[3], groups)
+    for name, of_name in groupby(_THINGS.rows(look, names), key=lambda row: row[0]):
+        rows = list(of_name)
+        _, id, type_name, attributes, version, created_at, _ = rows[0]
+        groups = tuple(row[-1] for row in rows if row[-1] is not None)
+        yield name, ThingRecord(name, id, type_name, attributes, groups, version, created_at)
 
 
 _READERS: Mapping[RecordKind, Callable[[Reader, Keys], _Rows]] = {
@@ -152,29 +196,38 @@ _READERS: Mapping[RecordKind, Callable[[Reader, Keys], _Rows]] = {
 """In the order in which the whole fleet is read."""
 
 
-def _only(statement: sa.Select[Any], column: sa.Column[Any], keys: Keys) -> sa.Select[Any]:
-    if keys is None:
-        return statement
-    return statement.where(column == keys[0] if len(keys) == 1 else column.in_(keys))
+_principals = tables.thing_principals.c
+_ATTACHMENTS = _Query(
+    sa.select(_principals.certificate_id, _principals.thing_name, _principals.exclusive), _principals.certificate_id
+)
 
 
 def _attachments(look: Reader, ids: Keys) -> tuple[dict[str, list[str]], dict[str, str]]:
     """Certificate id → the things it is attached to, and → the thing it is exclusive to."""
-    table = tables.thing_principals
-    statement = sa.select(table.c.certificate_id, table.c.thing_name, table.c.exclusive)
     attached: dict[str, list[str]] = {}
     exclusive: dict[str, str] = {}
-    for key, thing, is_exclusive in look.execute(_only(statement, table.c.certificate_id, ids)):
+    for key, thing, is_exclusive in _ATTACHMENTS.rows(look, ids):
         attached.setdefault(key, []).append(thing)
         if is_exclusive:
             exclusive[key] = thing
     return attached, exclusive
 
 
+_targets = tables.policy_attachments.c
+_POLICIES = {
+    kind: _Query(
+        sa.select(_targets.target, _targets.policy_name)
+        .where(_targets.target_kind == kind)
+        .order_by(_targets.policy_name),
+        _targets.target,
+    )
+    for kind in ("thinggroup", "cert")
+}
+"""Kind of target → the policies attached to such."""
+
+
 def _policies_of(look: Reader, target_kind: str, targets: Keys) -> dict[str, list[str]]:
-    table = tables.policy_attachments
-    statement = sa.select(table.c.target, table.c.policy_name).where(table.c.target_kind == target_kind)
     found: dict[str, list[str]] = {}
-    for owner, policy in look.execute(_only(statement, table.c.target, targets).order_by(table.c.policy_name)):
+    for owner, policy in _POLICIES[target_kind].rows(look, targets):
         found.setdefault(owner, []).append(policy)
     return found

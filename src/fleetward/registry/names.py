@@ -18,14 +18,16 @@ def begins_with(column: sa.ColumnElement[str], prefix: str) -> sa.ColumnElement[
     return sa.and_(column >= prefix, column < prefix + LAST_CHARACTER)
 
 
-def near_name(look: Reader, column: sa.Column[str], wanted: str) -> str:
+def near_name(look: Reader, column: sa.Column[str], wanted: str, as_beginning: bool = False) -> str:
     """A hint for a name that is not there: ` Did you mean X?`, or nothing.
 
-    Only its neighbours in the order of names are looked at, so that the hint costs two index ranges.
+    Only its neighbours in the order of names are looked at, so that the hint costs two index ranges; `as_beginning`
+    compares with as much of them as was asked for.
     """
     before = _neighbours(look, column, column < wanted, column.desc())
     after = _neighbours(look, column, column > wanted, column.asc())
-    close = difflib.get_close_matches(wanted, before + after, n=1, cutoff=0.8)
+    candidates = [name[: len(wanted)] if as_beginning else name for name in before + after]
+    close = difflib.get_close_matches(wanted, candidates, n=1, cutoff=0.8)
     return f" Did you mean {close[0]}?" if close else ""
 
 

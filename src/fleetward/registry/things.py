@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
 
 from fleetward import errors
+from fleetward.model import Millis
 from fleetward.registry import thing_attributes, thing_types
 from fleetward.registry.names import near_name
 from fleetward.store.database import Reader, Transaction
@@ -19,31 +20,41 @@ IDENTITIES = uuid.UUID("5b1f4c36-7d0e-4f57-9a6e-0c5a3f1d2e84")
 """The namespace of things' ids."""
 
 
+_BY_NAME = sa.select(things).where(things.c.name == sa.bindparam("wanted"))
+_PAGE = (
+    sa.select(things).where(things.c.name > sa.bindparam("after")).order_by(things.c.name).limit(sa.bindparam("most"))
+)
+_PAGE_OF_TYPE = _PAGE.where(things.c.type_name == sa.bindparam("type"))
+_INSERT = things.insert().returning(things.c.id)
+"""Statements put together once, which takes longer than reading a row."""
+
+
 def find(look: Reader, name: str) -> RowMapping | None:
-    return look.one(sa.select(things).where(things.c.name == name))
+    return look.one(_BY_NAME, wanted=name)
 
 
 def get(look: Reader, name: str) -> RowMapping:
     """The thing's row, or ResourceNotFound."""
     row = find(look, name)
     if row is None:
-        raise errors.ResourceNotFound(f"Thing {name} not found.{near_name(look, things.c.name, name)}")
+        raise not_found(look, name)
     return row
 
 
-def identity(thing: Mapping[Any, Any]) -> str:
-    """The id of a thing's row as AWS shows it, a UUID; a thing that is made anew under the same name has another."""
-    return str(uuid.uuid5(IDENTITIES, f"{thing['id']}/{thing['name']}/{thing['created_at']}"))
+def not_found(look: Reader, name: str) -> errors.ResourceNotFound:
+    return errors.ResourceNotFound(f"Thing {name} not found.{near_name(look, things.c.name, name)}")
+
+
+def identity(id: int, name: str, created_at: Millis) -> str:
+    """A thing's id as AWS shows it, a UUID; a thing that is made anew under the same name has another."""
+    return str(uuid.uuid5(IDENTITIES, f"{id}/{name}/{created_at}"))
 
 
 def by_name(look: Reader, limit: int, after: str | None, type_name: str | None = None) -> Sequence[RowMapping]:
     """Rows of things (of one type, if asked) in the order of their names, behind `after`."""
-    statement = sa.select(things)
-    if type_name is not None:
-        statement = statement.where(things.c.type_name == type_name)
-    if after is not None:
-        statement = statement.where(things.c.name > after)
-    return look.all(statement.order_by(things.c.name).limit(limit))
+    if type_name is None:
+        return look.all(_PAGE, after=after or "", most=limit)
+    return look.all(_PAGE_OF_TYPE, after=after or "", most=limit, type=type_name)
 
 
 def create(
@@ -55,13 +66,14 @@ def create(
     if existing is not None:
         if (existing["attributes"], existing["type_name"]) != (wanted, type_name):
             raise errors.ResourceAlreadyExists(
-                f"Thing {name} already exists in account with different attributes", resourceId=identity(existing)
+                f"Thing {name} already exists in account with different attributes",
+                resourceId=identity(existing["id"], name, existing["created_at"]),
             )
         return existing
     thing_attributes.check(wanted, type_name)
     searchable = None if type_name is None else thing_types.usable(tx, type_name)["searchable_attributes"]
     row = {"name": name, "attributes": wanted, "type_name": type_name, "version": 1, "created_at": tx.now}
-    made = tx.execute(things.insert().returning(things.c.id), [row]).scalar_one()
+    made = tx.execute(_INSERT, row).scalar_one()
     thing_attributes.index(tx, name, wanted, searchable)
     tx.touch("thing", name)
     return {**row, "id": made}

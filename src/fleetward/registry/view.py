@@ -71,13 +71,13 @@ class FleetView:
     def certificate(self, certificate_id: str) -> CertificateRecord | None:
         return self._certificates.get(certificate_id)
 
+    def things(self) -> Iterator[ThingRecord]:
+        yield from self._things.values()
+
     @property
     def size(self) -> int:
         """How many things there are."""
         return len(self._things)
-
-    def things(self) -> Iterator[ThingRecord]:
-        yield from self._things.values()
 
     def certificates(self) -> Iterator[CertificateRecord]:
         yield from self._certificates.values()

@@ -11,12 +11,19 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
+from fleetward.model import Millis
 from fleetward.store.database import Reader, Transaction
 from fleetward.store.tables.respond import isolations
 
 
 def known(look: Reader) -> set[str]:
     return set(look.execute(sa.select(isolations.c.thing)).scalars())
+
+
+def since(look: Reader, thing: str) -> Millis | None:
+    """Since when a thing is on record as isolated."""
+    moment: Millis | None = look.scalar(sa.select(isolations.c.since).where(isolations.c.thing == thing))
+    return moment
 
 
 def mark(tx: Transaction, things: Iterable[str]) -> None:

@@ -26,7 +26,7 @@ def migrate(database: Database) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     script = ScriptDirectory.from_config(config)
-    with database.engine.connect() as connection:
+    with database.connect() as connection:
         current = MigrationContext.configure(connection).get_current_revision()
     if current == script.get_current_head():
         return
@@ -35,6 +35,6 @@ def migrate(database: Database) -> None:
             f"the store has schema {current}, which is newer than this version of Fleetward knows "
             f"({script.get_current_head()}); start the newer version, or restore a backup made before the upgrade"
         )
-    with database.engine.connect().execution_options(writing=True) as connection, connection.begin():
+    with database.connect(writing=True) as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

@@ -228,10 +228,10 @@ def extremes(history: History, behavior: Behavior, since: Millis, until: Millis)
     column, violates = f'"{metric}.{part}"', _VIOLATES[criterion.operator]
     with _cursor(history) as cursor:
         found = cursor.execute(
-            f"SELECT count(*), min({column}), max({column}), count(*) FILTER (WHERE {column} {violates} ?)"  # noqa: S608
+            f"SELECT count(*), min({column}), max({column}), count(*) FILTER (WHERE {column} {violates} ?), min(start)"  # noqa: S608
             f" FROM windows WHERE {_WITHIN} AND seconds = ? AND {column} IS NOT NULL",
             [criterion.bound, since, until, behavior.duration_seconds],
         ).fetchone()
     if found is None or not found[0]:
         return None
-    return Past(found[0], found[1], found[2], found[3], (until - since) / DAY)
+    return Past(found[0], found[1], found[2], found[3], (until - found[4]) / DAY)

@@ -6,8 +6,9 @@ UPDATE and DELETE, and taken from each INSERT.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
@@ -79,6 +80,8 @@ class Actor:
 SYSTEM = Actor()
 """What Fleetward does by itself."""
 
+_WRITE = trail.insert()
+
 
 @dataclass(slots=True)
 class Ledger:
@@ -93,7 +96,7 @@ class Ledger:
             return connection.execute(statement, parameters)
         if isinstance(statement, Insert):
             result = connection.execute(statement, parameters)
-            for row in _inserted(statement, parameters):
+            for row in _inserted(result):
                 self._note(table, None, row)
             return result
         assert isinstance(statement, Update | Delete)
@@ -115,7 +118,7 @@ class Ledger:
                 "request_id": actor.request_id,
                 "reason": actor.reason,
             }
-            connection.execute(trail.insert(), [{**who, **entry} for entry in self.entries])
+            connection.execute(_WRITE, [{**who, **entry} for entry in self.entries])
 
     def _note(self, table: sa.Table, before: Row | None, after: Row | None) -> None:
         if table.name == "access_keys" and (before or after or {}).get("expires_at") is not None:
@@ -143,11 +146,9 @@ def _tracked(statement: Executable) -> sa.Table | None:
     return None
 
 
-def _inserted(statement: Insert, parameters: Any) -> Iterable[Row]:
-    if isinstance(parameters, Sequence):
-        return [dict(row) for row in parameters]
-    fixed = {name: value for name, value in statement.compile().params.items() if value is not None}
-    return [{**fixed, **dict(parameters or {})}]
+def _inserted(result: sa.CursorResult[Any]) -> Iterable[Row]:
+    rows = result.last_inserted_params()
+    return map(dict, rows if isinstance(rows, list) else [rows])
 
 
 def _rows(connection: Connection, table: sa.Table, where: Any) -> dict[tuple[Any, ...], Row]:
@@ -156,11 +157,14 @@ def _rows(connection: Connection, table: sa.Table, where: Any) -> dict[tuple[Any
 
 
 def _again(connection: Connection, table: sa.Table, rows: Mapping[tuple[Any, ...], Row]) -> dict[tuple[Any, ...], Row]:
-    found: dict[tuple[Any, ...], Row] = {}
-    for key in rows:
-        same = [column == value for column, value in zip(table.primary_key.columns, key, strict=True)]
-        found |= _rows(connection, table, sa.and_(*same))
-    return found
+    names = [column.name for column in table.primary_key.columns]
+    found = (connection.execute(_by_key(table), dict(zip(names, key, strict=True))).mappings().first() for key in rows)
+    return {_key(table, row): row for row in (dict(one) for one in found if one is not None)}
+
+
+@cache
+def _by_key(table: sa.Table) -> sa.Select[Any]:
+    return sa.select(table).where(*(column == sa.bindparam(column.name) for column in table.primary_key.columns))
 
 
 def _key(table: sa.Table, row: Mapping[str, Any]) -> tuple[Any, ...]:
