@@ -71,7 +71,8 @@ class Call:
     """One request, signature verified and parameters checked against the service model.
 
     `params` are keyed as in the model: blobs are bytes, timestamps aware datetimes. `breaches` is empty except for the
-    operations that report breaches of the model themselves (operations.LENIENT).
+    operations that report breaches of the model themselves (operations.LENIENT). An operation may put further headers
+    of its response into `headers`.
     """
 
     rooms: Rooms
@@ -83,6 +84,7 @@ class Call:
     peer: str = ""
     secure: bool = False
     breaches: tuple[str, ...] = ()
+    headers: dict[str, str] = field(default_factory=dict)
 
     @property
     def service(self) -> str:

@@ -187,7 +187,9 @@ async def _carry_out(call: Call) -> Response:
     result = operation(call)
     if isinstance(result, Awaitable):
         result = await result
-    return serialise(call.operation, result, call.request_id)
+    response = serialise(call.operation, result, call.request_id)
+    response.headers.update(call.headers)
+    return response
 
 
 def _unsigned_service(request: Request) -> Service:
