@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,18 +13,6 @@ from fleetward.store.tables.detect import security_profiles
 
 INVALID, MISSING = ("InvalidRequestException", 400), ("ResourceNotFoundException", 404)
 EXISTS, LIMIT = ("ResourceAlreadyExistsException", 409), ("LimitExceededException", 410)
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[RegistryHouse]:
-    made = RegistryHouse(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def iot(registry: RegistryHouse) -> Any:
-    return registry.iot
 
 
 def use(registry: RegistryHouse, **document: Any) -> None:
