@@ -192,7 +192,7 @@ class Kernel:
         window.read_timers(self._state.slots)
         has = {column: window.has_value(column) for column in window.counts}
         for column, valued in has.items():
-            windows.latest[column][valued] = window.end
+            windows.latest[column][valued] = window.end // 1000
         for watch, streaks in self._state.running():
             if streaks.behavior.duration_seconds == window.seconds:
                 self._judge(window, watch, streaks, has[streaks.behavior.column], outcome)
@@ -205,7 +205,7 @@ class Kernel:
     def _end_silent(self, streaks: Streaks, now: Millis, outcome: Outcome) -> None:
         if streaks.open:
             latest = self._state.windows.latest[streaks.behavior.column]
-            silent = np.flatnonzero(streaks.in_alarm & (latest < now - TWO_DAYS)).tolist()
+            silent = np.flatnonzero(streaks.in_alarm & (latest < (now - TWO_DAYS) // 1000)).tolist()
             self._state.invalidate(streaks, silent, Ended.NO_DATA, now, outcome)
 
     def _judge(self, window: Window, watch: Watch, streaks: Streaks, has: Mask, outcome: Outcome) -> None:
@@ -236,7 +236,7 @@ class Kernel:
         state.slots.active[slot] = now
         seen = {column: (np.array([slot]), cells) for column, cells in report_cells(report, state.windows.metrics)}
         for column in seen:
-            state.windows.latest[column][slot] = now
+            state.windows.latest[column][slot] = now // 1000
         self._count(seen, now)
         if not self.strict_grid:
             self.tick(seen, now, outcome)

@@ -56,7 +56,7 @@ class Slots:
         self.groups: dict[int, frozenset[str]] = {}
         self._registered: dict[str, int] = {}
         self._free = list(range(self.size - 1, -1, -1))
-        self._dense: Ids = np.full(self.size, -1, dtype=np.int64)
+        self._dense: NDArray[np.int32] = np.full(self.size, -1, dtype=np.int32)
         self._sparse: dict[int, int] = {}
         self._others = 0
 
@@ -78,7 +78,8 @@ class Slots:
 
     def named(self, name: str) -> list[int]:
         """The slots of a name: as a registered thing, and as an unregistered one."""
-        slots = (self._registered.get(name), self.slot(unregistered_id(name)))
+        registered = self._registered.get(name)
+        slots = (None if registered is None else self.slot(registered), self.slot(unregistered_id(name)))
         return [slot for slot in slots if slot is not None]
 
     def is_full(self) -> bool:
@@ -102,11 +103,11 @@ class Slots:
             self._sparse[id] = slot
         return slot
 
-    def enroll(self, slot: int, name: str, groups: frozenset[str]) -> None:
+    def enroll(self, slot: int, id: int, name: str, groups: frozenset[str]) -> None:
         self._others -= 0 if self.enrolled[slot] else 1
         self.enrolled[slot] = True
         self.names[slot] = name
-        self._registered[name] = slot
+        self._registered[name] = id
         self.groups.pop(slot, None)
         if groups:
             self.groups[slot] = groups
@@ -114,7 +115,7 @@ class Slots:
     def remove(self, slot: int) -> None:
         id, name = int(self.ids[slot]), self.names[slot]
         self.groups.pop(slot, None)
-        if self._registered.get(name) == slot:
+        if self._registered.get(name) == id:
             del self._registered[name]
         if 0 <= id < len(self._dense):
             self._dense[id] = -1

@@ -121,7 +121,7 @@ class State:
                 self._remove(slot, now, outcome)
         known = self.slots.slot(item.id)
         slot = self.place(item.id, item.name, now) if known is None else known
-        self.slots.enroll(slot, item.name, item.groups)
+        self.slots.enroll(slot, item.id, item.name, item.groups)
         for watch in self.watches.values():
             self._cover(watch, np.array([slot]), now, outcome)
 

@@ -6,12 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fleetward.detect.explain import Verdicts, explanation, told, violation_id
 from fleetward.detect.outcome import Log, Mask, Progress
-from fleetward.detect.streaks import opened
+from fleetward.detect.streaks import Runs, opened
 from fleetward.detect.topics import Contribution
 from fleetward.meter.batch import Ids
 from fleetward.meter.metrics import metric_of
@@ -38,7 +35,7 @@ class Turned:
     devices: Devices
     verdicts: Verdicts
     raised: Mask
-    run: NDArray[np.int32]
+    run: Runs
     topics: Callable[[int], tuple[Contribution, ...]]
 
     def __len__(self) -> int:

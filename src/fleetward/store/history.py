@@ -24,6 +24,9 @@ from fleetward.meter.batch import Column, Ids
 from fleetward.meter.metrics import BASIC, METRICS, Kind
 from fleetward.model import Millis, Value
 
+MAX_DURATION = 86_400
+"""Seconds of the longest window."""
+
 _PARTS = ("count", "total", "minimum", "maximum")
 _MERGED = {"count": "sum", "total": "sum", "minimum": "min", "maximum": "max"}
 _TABLES = (
@@ -136,8 +139,8 @@ class History:
         columns = ", ".join(f'"{metric}.{part}"' for part in ("total", "minimum", "maximum", "count"))
         found = self._all(
             f"SELECT start + 1000 * seconds AS stamp, seconds, {columns} FROM windows"  # noqa: S608
-            f' WHERE {_NUMBER_OF} AND stamp BETWEEN ? AND ? AND "{metric}.count" IS NOT NULL ORDER BY stamp, seconds',
-            [thing, start, end],
+            f' WHERE {_NUMBER_OF} AND start BETWEEN ? AND ? AND stamp BETWEEN ? AND ? AND "{metric}.count" IS NOT NULL ORDER BY stamp, seconds',
+            [thing, start - 1000 * MAX_DURATION, end, start, end],
         )
         return [MetricValue(*row) for row in found]
 

@@ -25,7 +25,7 @@ from fleetward.meter.batch import Batch
 
 log = structlog.get_logger()
 
-VERSION = 2
+VERSION = 3
 """Of the snapshot's layout: raise it whenever a class of the kernel's state changes its members."""
 
 MAX_RECORD = 1 << 28
