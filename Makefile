@@ -33,6 +33,8 @@ format: setup-dev
 bench: setup-dev  ## how fast isolation and the API are, measured here (the API next to two other servers from PyPI)
 	$(BIN)/python benchmarks/isolation.py
 	$(BIN)/python benchmarks/api.py
+	$(BIN)/python benchmarks/detection.py
+	$(BIN)/python benchmarks/history.py
 
 lock: setup-dev  ## pin anew what the set-up installs
 	$(BIN)/pip install --quiet uv

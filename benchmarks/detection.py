@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from fleetward.detect.inputs import Configure, Enroll, Target, WatchedProfile
+from fleetward.detect.inputs import Configure, Enroll, EnrollMany, Target, WatchedProfile
 from fleetward.detect.kernel import Kernel, Outcome
 from fleetward.meter.batch import Batch, Cells, Column, Ids
 from fleetward.meter.meter import Meter
@@ -63,8 +63,7 @@ def behaviors(bound: int = BOUND) -> tuple[Behavior, ...]:
 
 def fleet(things: list[Enroll], bound: int) -> Kernel:
     kernel = Kernel()
-    for thing in things:
-        kernel.feed(thing)
+    kernel.feed(EnrollMany.of(0, things))
     kernel.feed(Configure(0, (WatchedProfile("P", behaviors(bound), targets=(Target("all"),)),)))
     kernel.feed(Batch("bench", 0, 0, 250))
     return kernel

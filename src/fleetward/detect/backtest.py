@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from fleetward.detect.inputs import Configure, Enroll, Input, WatchedProfile
+from fleetward.detect.inputs import Configure, Enroll, EnrollMany, Input, WatchedProfile
 from fleetward.detect.kernel import Kernel
 from fleetward.detect.outcome import Log
 from fleetward.detect.turned import Turned
@@ -85,10 +85,9 @@ def backtest(
 def replay(
     profile: WatchedProfile, things: Iterable[Enroll], past: Iterable[Input], since: Millis
 ) -> Iterator[Log[AlarmEvent]]:
-    """The events of one profile over past inputs, input by input, decided at the windows' ends; live they may have come earlier."""
+    """The events of one profile, input by input, decided at the windows' ends; live they may have come earlier."""
     kernel = Kernel(strict_grid=True)
-    for thing in things:
-        kernel.feed(replace(thing, now=since))
+    kernel.feed(EnrollMany.of(since, things))
     kernel.feed(Configure(since, (profile,)))
     for item in past:
         yield kernel.feed(item).events

@@ -83,7 +83,8 @@ class Windows:
     """The open window of every duration in use.
 
     `metrics` are the columns in use; `latest` is, per column, the end of the last window in which each slot had a
-    value, or the time of its last report, in whole seconds; `shortest` the seconds of the windows that go into the history.
+    value, or the time of its last report, in whole seconds; `shortest` the seconds of the windows that go into the
+    history.
     """
 
     def __init__(self, size: int) -> None:

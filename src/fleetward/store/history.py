@@ -45,8 +45,9 @@ _FORGET_NAMES = (
     "DELETE FROM names WHERE number NOT IN (SELECT thing FROM windows UNION ALL SELECT thing FROM datapoints)"
 )
 _REPLACE_DATA = (
-    "DELETE FROM datapoints USING arrived WHERE datapoints.stamp BETWEEN ? AND ? AND "
-    + " AND ".join(f"datapoints.{key} = arrived.{key}" for key in ("stamp", "thing", "metric", "dimension", "seconds"))
+    "DELETE FROM datapoints AS old USING arrived AS new WHERE old.stamp BETWEEN ? AND ? AND old.stamp = new.stamp"
+    " AND old.thing = new.thing AND old.metric = new.metric AND old.dimension = new.dimension"
+    " AND old.seconds = new.seconds"
 )
 _CONFIG = {
     "threads": "2",
@@ -138,8 +139,9 @@ class History:
             return self._datapoints(thing, metric, start, end, dimension)
         columns = ", ".join(f'"{metric}.{part}"' for part in ("total", "minimum", "maximum", "count"))
         found = self._all(
-            f"SELECT start + 1000 * seconds AS stamp, seconds, {columns} FROM windows"  # noqa: S608
-            f' WHERE {_NUMBER_OF} AND start BETWEEN ? AND ? AND stamp BETWEEN ? AND ? AND "{metric}.count" IS NOT NULL ORDER BY stamp, seconds',
+            f"SELECT start + 1000 * seconds AS stamp, seconds, {columns} FROM windows WHERE {_NUMBER_OF}"  # noqa: S608
+            f' AND start BETWEEN ? AND ? AND stamp BETWEEN ? AND ? AND "{metric}.count" IS NOT NULL'
+            " ORDER BY stamp, seconds",
             [thing, start - 1000 * MAX_DURATION, end, start, end],
         )
         return [MetricValue(*row) for row in found]
@@ -196,7 +198,9 @@ def _number_things(connection: duckdb.DuckDBPyConnection) -> None:
         found = connection.execute(f"SELECT typeof(thing) FROM {table} LIMIT 1").fetchone()  # noqa: S608
         if found == ("VARCHAR",):
             connection.begin()
-            connection.execute(_NAME_NEW_ONES.replace("arrived", f"(SELECT thing AS name FROM {table})"))
+            connection.execute(f"CREATE TEMP VIEW arrived AS SELECT thing AS name FROM {table}")  # noqa: S608
+            connection.execute(_NAME_NEW_ONES)
+            connection.execute("DROP VIEW arrived")
             numbered = f"SELECT {table}.* REPLACE (number AS thing) FROM {table} JOIN names ON thing = name"  # noqa: S608
             connection.execute(f"CREATE TABLE numbered AS {numbered}")
             connection.execute(f"DROP TABLE {table}")

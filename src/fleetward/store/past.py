@@ -30,6 +30,7 @@ READ_AT_ONCE = DAY // 8
 _PARTS = ("count", "total", "minimum", "maximum")
 _VIOLATES = {"less-than": ">=", "less-than-equals": ">", "greater-than": "<=", "greater-than-equals": "<"}
 
+
 class PastInputs:
     """What the history holds of `columns` in [since, until), for devices with these integer ids by name.
 
