@@ -34,6 +34,8 @@ bench: setup-dev  ## how fast isolation, the API (next to two other servers from
 	$(BIN)/python benchmarks/isolation.py
 	$(BIN)/python benchmarks/api.py
 	$(BIN)/python benchmarks/storm.py
+	$(BIN)/python benchmarks/detection.py
+	$(BIN)/python benchmarks/history.py
 
 lock: setup-dev  ## pin anew what the set-up installs
 	$(BIN)/pip install --quiet uv

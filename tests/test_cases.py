@@ -96,7 +96,7 @@ class Play:
     def behaviors(self) -> tuple[Any, ...]:
         return profiles.parse("P", self.profile.get("behaviors", ()))
 
-    def configure(self, profile: dict[str, Any]) -> Configure:
+    def configure(self, profile: dict[str, Any], lost: frozenset[str] = frozenset()) -> Configure:
         self.profile = {**self.profile, **profile}
         named = {name: Dimension(name, tuple(texts)) for name, texts in self.profile.get("dimensions", {}).items()}
         customs = {name: TYPES[of] for name, of in self.profile.get("customMetrics", {}).items()}
@@ -107,9 +107,16 @@ class Play:
             tuple(with_filters(parsed, named) for parsed in profiles.parse("P", self.profile["behaviors"], margin)),
             profile_members.retained_columns(self.profile),
             tuple(map(target, self.profile.get("targets", ["all/things"]))),
+            lost=lost,
         )
         self.meter.meet(demand([watched], named))
         return Configure(self.now, (watched,))
+
+    def lose(self, metric: str) -> Configure:
+        """What detection hears of a profile whose behaviours use a metric that is gone."""
+        lost = [behavior for behavior in self.profile["behaviors"] if behavior["metric"] == metric]
+        left = [behavior for behavior in self.profile["behaviors"] if behavior not in lost]
+        return self.configure({"behaviors": left}, frozenset(behavior["name"] for behavior in lost))
 
     def groups(self, name: str) -> frozenset[str]:
         return frozenset(group for group, members in self.profile.get("groups", {}).items() if name in members)
@@ -161,6 +168,7 @@ ACTS: dict[str, Callable[[Play, Any], Input | None]] = {
     "join groups": Play.join,
     "be released": lambda p, s: Release(p.now, s["device"]),
     "change the profile": lambda p, s: p.configure(s["profile"]),
+    "remove the custom metric": lambda p, s: p.lose(s["metric"]),
     "delete the profile": lambda p, s: Configure(p.now, ()),
     "let time pass": lambda p, s: Release(p.now, ""),
 }

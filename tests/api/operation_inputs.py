@@ -11,7 +11,8 @@ from typing import Any
 
 from botocore.model import OperationModel
 from model_inputs import Params, valid
-from stock import ALLOW_TEXT, BEHAVIOR, HOUR, PASSWORD, TRUST_TEXT, Stock, id_of
+from stock import BEHAVIOR, HOUR, Stock, id_of
+from stock_access import ALLOW_TEXT, PASSWORD, TRUST_TEXT
 
 Make = Callable[[Stock], Any]
 

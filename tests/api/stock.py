@@ -1,64 +1,42 @@
-"""What a server has to hold before an operation can succeed, made through boto3 when it is asked for."""
+"""What a server has to hold before an operation can succeed, made through boto3 when it is asked for.
+
+stock_access.py makes users and roles, stock_services.py topics and functions, this file things, profiles and devices.
+"""
 
 from __future__ import annotations
 
-import itertools
-import json
 import time
 from datetime import timedelta
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-import boto3
 import sqlalchemy as sa
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+from stock_access import ALLOW_TEXT
+from stock_services import ServiceStock
 
 from devices import Device
-from fleetward.simulate.provision import Keys, zip_of
+from fleetward.simulate.provision import Keys
 from fleetward.store.database import Database, sqlite_url
 from fleetward.store.tables.detect import violations
 from fleetward.store.tables.registry import thing_types
 from fleetward.store.tables.respond import mitigation_tasks
 from foreign_ca import ForeignCa, named
-from running_server import RunningServer, until
+from running_server import until
 
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}],
-}
-ALLOW = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}]}
-TRUST_TEXT, ALLOW_TEXT = json.dumps(TRUST), json.dumps(ALLOW)
 BEHAVIOR = {
     "name": "b",
     "metric": "aws:num-messages-sent",
     "criteria": {"comparisonOperator": "less-than", "value": {"count": 9}, "durationSeconds": 300},
 }
-PASSWORD = "Correct-horse-1"
-HANDLER = "def handle(event, context):\n    print('called')\n    return event\n"
 HOUR = timedelta(hours=1)
 
 
-class Stock:
+class Stock(ServiceStock):
     """Makes what an operation needs on one running server; each call makes another one under a name of its own."""
-
-    def __init__(self, server: RunningServer, folder: Path) -> None:
-        self.server = server
-        self.folder = folder
-        self._numbers = itertools.count(1)
-
-    def __getattr__(self, service: str) -> Any:
-        """`stock.iot` is the boto3 client of iot; an underscore stands for the dash (`iot_data`, `lambda_`)."""
-        return self.server.client(service.strip("_").replace("_", "-"))
-
-    def name(self, kind: str = "Free") -> str:
-        return f"{kind}{next(self._numbers)}"
-
-    def arn(self, resource: str, service: str = "iot") -> str:
-        return f"arn:aws:{service}:{self.server.place}:{resource}"
 
     # --- iot ----------------------------------------------------------------------------------------------------------
 
@@ -234,120 +212,6 @@ class Stock:
         thing = self.thing()
         self.iot_data.update_thing_shadow(thingName=thing, payload=b'{"state":{"desired":{"a":1}}}')
         return thing
-
-    # --- sns ----------------------------------------------------------------------------------------------------------
-
-    def topic(self) -> str:
-        return str(self.sns.create_topic(Name=self.name("Topic"))["TopicArn"])
-
-    def subscription(self) -> str:
-        answer = self.sns.subscribe(TopicArn=self.topic(), Protocol="lambda", Endpoint=self.function_arn())
-        return str(answer["SubscriptionArn"])
-
-    def pending(self) -> dict[str, str]:
-        """A topic and the token that was mailed to somebody who is to confirm a subscription to it."""
-        topic, address = self.topic(), f"{self.name('mail')}@example.com"
-        self.sns.subscribe(TopicArn=topic, Protocol="email", Endpoint=address)
-
-        def mailed() -> Any:
-            mails = self.fleetward.list_outbox()["mails"]
-            return next((mail["body"] for mail in mails if mail["to"] == address), None)
-
-        token = until(mailed, 10, "the confirmation mail").partition("Token=")[2].partition("&")[0].split()[0]
-        return {"TopicArn": topic, "Token": token}
-
-    # --- lambda, logs, events -----------------------------------------------------------------------------------------
-
-    @cached_property
-    def package(self) -> bytes:
-        return zip_of({"main.py": HANDLER})
-
-    def function(self) -> str:
-        params: dict[str, Any] = {"Runtime": "python3.12", "Handler": "main.handle", "Role": self.role_arn()}
-        made = self.lambda_.create_function(
-            FunctionName=self.name("Function"), Code={"ZipFile": self.package}, **params
-        )
-        return str(made["FunctionName"])
-
-    def function_arn(self) -> str:
-        return str(self.lambda_.get_function(FunctionName=self.function())["Configuration"]["FunctionArn"])
-
-    def permission(self) -> dict[str, str]:
-        found = {"FunctionName": self.function(), "StatementId": "one"}
-        self.lambda_.add_permission(**found, Action="lambda:InvokeFunction", Principal="sns.amazonaws.com")
-        return found
-
-    def log_group(self) -> str:
-        name = self.name("Log")
-        self.logs.create_log_group(logGroupName=name)
-        return name
-
-    @cached_property
-    def log_stream(self) -> dict[str, str]:
-        """A group and a stream of it: what a function has printed."""
-        function = self.function()
-        self.lambda_.invoke(FunctionName=function, Payload=b"{}")
-        group = f"/aws/lambda/{function}"
-        streams = until(lambda: self.logs.describe_log_streams(logGroupName=group)["logStreams"], 10, "a log stream")
-        return {"logGroupName": group, "logStreamName": streams[0]["logStreamName"]}
-
-    def rule(self) -> str:
-        name = self.name("Rule")
-        self.events.put_rule(Name=name, ScheduleExpression="rate(1 day)", State="DISABLED")
-        return name
-
-    def target(self) -> str:
-        rule = self.rule()
-        self.events.put_targets(Rule=rule, Targets=[{"Id": "one", "Arn": self.function_arn()}])
-        return rule
-
-    # --- iam ----------------------------------------------------------------------------------------------------------
-
-    def role(self) -> str:
-        name = self.name("Role")
-        return str(self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST_TEXT)["Role"]["RoleName"])
-
-    def role_arn(self) -> str:
-        return f"arn:aws:iam::{self.server.info.account_id}:role/{self.role()}"
-
-    def user(self) -> str:
-        return str(self.iam.create_user(UserName=self.name("User"))["User"]["UserName"])
-
-    def access_key(self) -> dict[str, str]:
-        user = self.user()
-        return {"UserName": user, "AccessKeyId": self.iam.create_access_key(UserName=user)["AccessKey"]["AccessKeyId"]}
-
-    def person(self) -> dict[str, str]:
-        """A user who can sign in to the console."""
-        user = self.user()
-        self.iam.create_login_profile(UserName=user, Password=PASSWORD)
-        return {"UserName": user}
-
-    def person_client(self) -> Any:
-        """The iam client of a user who can sign in to the console."""
-        user = self.person()["UserName"]
-        self.iam.attach_user_policy(UserName=user, PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
-        key = self.iam.create_access_key(UserName=user)["AccessKey"]
-        session = boto3.Session(key["AccessKeyId"], key["SecretAccessKey"], region_name=self.server.info.region)
-        return session.client("iam", endpoint_url=self.server.info.endpoint_url)
-
-    def managed_policy(self, versions: int = 1) -> str:
-        made = self.iam.create_policy(PolicyName=self.name("Managed"), PolicyDocument=ALLOW_TEXT)["Policy"]["Arn"]
-        for _ in range(versions - 1):
-            self.iam.create_policy_version(PolicyArn=made, PolicyDocument=ALLOW_TEXT)
-        return str(made)
-
-    def inline(self, kind: str) -> dict[str, str]:
-        """A role (or user) and the name of its inline policy."""
-        found = {f"{kind}Name": getattr(self, kind.lower())(), "PolicyName": "inline"}
-        getattr(self.iam, f"put_{kind.lower()}_policy")(**found, PolicyDocument=ALLOW_TEXT)
-        return found
-
-    def attachment(self, kind: str) -> dict[str, str]:
-        """A role (or user) and the managed policy attached to it."""
-        found = {f"{kind}Name": getattr(self, kind.lower())(), "PolicyArn": self.managed_policy()}
-        getattr(self.iam, f"attach_{kind.lower()}_policy")(**found)
-        return found
 
 
 def id_of(certificate_arn: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,18 +13,6 @@ from fleetward.store.tables.detect import security_profiles
 
 INVALID, MISSING = ("InvalidRequestException", 400), ("ResourceNotFoundException", 404)
 EXISTS, LIMIT = ("ResourceAlreadyExistsException", 409), ("LimitExceededException", 410)
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[RegistryHouse]:
-    made = RegistryHouse(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def iot(registry: RegistryHouse) -> Any:
-    return registry.iot
 
 
 def use(registry: RegistryHouse, **document: Any) -> None:
@@ -89,10 +75,10 @@ class TestCustomMetrics:
         use(registry)
         iot.delete_custom_metric(metricName="cpu")
 
-    def test_limit(self, iot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_limit(self, iot: Any) -> None:
         """There is a most of custom metrics."""
-        monkeypatch.setattr(custom_metrics, "MAX_METRICS", 1)
-        iot.create_custom_metric(metricName="a", metricType="number")
+        for number in range(custom_metrics.MAX_METRICS):
+            iot.create_custom_metric(metricName=f"m{number}", metricType="number")
         assert refusal(iot.create_custom_metric, metricName="b", metricType="number")[:2] == LIMIT
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,18 +22,6 @@ EVERY_KIND = {
     "ENABLE_IOT_LOGGING": {"enableIoTLoggingParams": {"roleArnForLogging": ROLE, "logLevel": "INFO"}},
     "PUBLISH_FINDING_TO_SNS": {"publishFindingToSnsParams": {"topicArn": "arn:aws:sns:us-east-1:123456789012:t"}},
 }
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[RegistryHouse]:
-    made = RegistryHouse(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def iot(registry: RegistryHouse) -> Any:
-    return registry.iot
 
 
 def violation(registry: RegistryHouse, thing: str) -> str:

@@ -13,7 +13,8 @@ import pytest
 from botocore import parsers
 from raw_requests import Fuzzer, operations_of, plain
 from raw_wire import Answer, Raw, Wire
-from stock import ALLOW_TEXT, BEHAVIOR, TRUST_TEXT, Stock
+from stock import BEHAVIOR, Stock
+from stock_access import ALLOW_TEXT, TRUST_TEXT
 
 from fleetward.api import models, operations
 from running_server import RunningServer

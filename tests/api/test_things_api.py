@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from registry_house import RegistryHouse, refusal
 
 MINUTE = 60_000
 INVALID, MISSING = ("InvalidRequestException", 400), ("ResourceNotFoundException", 404)
-
-
-@pytest.fixture
-def registry(tmp_path: Any) -> Iterator[RegistryHouse]:
-    made = RegistryHouse(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def iot(registry: RegistryHouse) -> Any:
-    return registry.iot
 
 
 def every(page: Any, key: str, **params: Any) -> list[Any]:

@@ -8,10 +8,11 @@ from tempfile import TemporaryDirectory
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kernel_streams import streams
+from kernel_streams import NAMES, streams
 from naive_kernel import NaiveKernel
 
 from fleetward.detect import slots
+from fleetward.detect.inputs import Enroll, EnrollMany
 from fleetward.detect.kernel import Kernel, Outcome
 from fleetward.store.journal import Journal
 
@@ -105,3 +106,26 @@ def test_snapshot_and_log_give_the_same_again(stream, data):
     for item in stream[crashed:]:
         here, there = kernel.feed(item), again.feed(item)
         assert (here.events, here.progress, here.data) == (there.events, there.progress, there.data)
+
+
+@settings(LOOSE, max_examples=100)
+@given(streams, st.data())
+def test_many_things_at_once_are_as_one_by_one(stream, data):
+    """Things enrolled together, be they known, new or renumbered, are watched as those enrolled singly are."""
+    cut = data.draw(st.integers(0, len(stream)))
+    singly, together = Kernel(), Kernel()
+    for item in stream[:cut]:
+        singly.feed(item)
+        together.feed(item)
+    now = singly.watermark or 0
+    groups = data.draw(st.sampled_from((frozenset(), frozenset({"g"}))))
+    names = {**NAMES, **{id: f"late-{id}" for id in range(50, 70)}, 70: NAMES[1]}
+    for id in {1, 4, 70} - {data.draw(st.sampled_from((1, 4, 70)))}:
+        del names[id]  # no name twice
+    things = [Enroll(now, id, name, groups) for id, name in names.items() if id > 0]
+    here = [event for thing in things for event in singly.feed(thing).events]
+    assert sorted(here, key=repr) == sorted(together.feed(EnrollMany.of(now, things)).events, key=repr)
+    assert singly.things() == together.things()
+    for item in stream[cut:]:
+        one, many = singly.feed(item), together.feed(item)
+        assert (one.events, one.progress, one.data) == (many.events, many.progress, many.data)

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 from function_house import House, is_running, until
+from structlog.testing import capture_logs
 
-from fleetward.functions import output
+from fleetward.functions import output, sandbox
 from fleetward.functions.confined import landlock
 
 needs_landlock = pytest.mark.skipif(not landlock.version(), reason="the kernel has no Landlock")
@@ -77,6 +78,17 @@ async def test_temporary_folder(house: House) -> None:
 async def test_isolation_is_said(house: House) -> None:
     """The room says who functions run as, for `doctor` to repeat."""
     assert house.functions.isolation().startswith("Functions run as the ")
+
+
+async def test_a_lack_of_isolation_is_explained(tmp_path: Path) -> None:
+    """Where functions cannot have a user of their own, the log says why, what that means, and what would help."""
+    with capture_logs() as logged:
+        chosen = await sandbox.choose("nobody-at-all", tmp_path)
+    chosen.space.close()
+    (told,) = [line for line in logged if line["event"] == "functions_not_isolated"]
+    assert told["reason"]
+    assert "as the server's own user" in told["effect"]
+    assert "--function-user" in told["remedy"]
 
 
 DAEMON = """

@@ -123,6 +123,30 @@ async def test_failures(house: House, case: str) -> None:
     assert (await house.functions.invoke("f", b"{}")).payload == b'"well"'
 
 
+ENDS = {
+    "in the middle of an event": (
+        "import os\ndef handler(e, c): os._exit(1)",
+        "Runtime exited with error: exit status 1",
+    ),
+    "while it is imported": ("import os\nos._exit(1)", "Runtime exited with error: exit status 1"),
+    "without a word": ("raise SystemExit", "Runtime exited without providing a reason"),
+}
+
+
+@pytest.mark.parametrize("case", ENDS)
+async def test_a_process_that_ends_names_the_request(house: House, case: str) -> None:
+    """Whenever a process ends, the answer and the log tell which request it failed, in AWS's words."""
+    source, reason = ENDS[case]
+    house.make(source, timeout=5)
+    result = await house.functions.invoke("f", b"{}")
+    told = f"RequestId: {result.request_id} Error: {reason}"
+    assert json.loads(result.payload) == {"errorType": "Runtime.ExitError", "errorMessage": told}
+    assert f"{told}\nRuntime.ExitError" in house.log()
+    assert "RequestId:  " not in house.log()
+    if case != "in the middle of an event":
+        assert "Phase: init\tStatus: error\tError Type: Runtime.ExitError" in house.log()
+
+
 async def test_failed_process_is_replaced_without_an_edit(house: House) -> None:
     """After a process has ended in the middle of an event, the next event finds a new one."""
     house.make("import os\ndef handler(e, c): os._exit(1) if e else None\n")

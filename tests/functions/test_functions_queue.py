@@ -1,11 +1,13 @@
 """Asynchronous invocations: durable, in order, retried, and their outcome written down."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from function_house import House, until
+from structlog.testing import capture_logs
 
 from fleetward.errors import RequestTooLarge
 from fleetward.functions import queue
@@ -62,6 +64,18 @@ async def test_retry_waits_its_delay(tmp_path: Path) -> None:
     assert (row["status"], row["attempts"]) == ("pending", 1)
     assert 59_000 < row["due_at"] - row["created_at"] < 70_000
     await house.stop()
+
+
+async def test_a_failure_tells_when_it_goes_on(house: House) -> None:
+    """Each failed attempt is logged with the moment of the next one, and the last as the last."""
+    house.make("def handler(e, c): 1 / 0")
+    with capture_logs() as logged:
+        await ended(house, house.enqueue())
+    told = [line for line in logged if line["event"] == "function_failed"]
+    assert [(line["attempt"], line["status"]) for line in told] == [(1, "pending"), (2, "pending"), (3, "failed")]
+    for line in told[:2]:
+        assert abs(datetime.fromisoformat(line["next_attempt"]) - datetime.now(UTC)) < timedelta(minutes=5)
+    assert "last" in told[2]["next_attempt"]
 
 
 async def test_a_retry_that_succeeds(house: House) -> None:

@@ -162,6 +162,48 @@ def test_mail_subscription_by_link(served: Served) -> None:
     assert sns.get_topic_attributes(TopicArn=topic)["Attributes"]["SubscriptionsDeleted"] == "1"
 
 
+def test_a_person_who_follows_a_link_sees_a_page(served: Served) -> None:
+    """A browser gets a readable page with AWS's status; names in the link are text there, never markup."""
+    browser = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
+    topic = served.sns.create_topic(Name="BadIoTDevices")["TopicArn"]
+    served.sns.subscribe(TopicArn=topic, Protocol="email", Endpoint="ops@example.com")
+    link = f"{served.url}/?Action=ConfirmSubscription&TopicArn={topic}&Token="
+    broken = httpx.get(f"{link}<script>", headers=browser)
+    assert (broken.status_code, broken.headers["content-type"]) == (400, "text/html; charset=utf-8")
+    assert "This link does not work" in broken.text
+    assert "<script" not in broken.text
+    assert "default-src 'none'" in broken.headers["content-security-policy"]
+    confirmed = httpx.get(f"{link}{served.token()}", headers=browser)
+    assert confirmed.status_code == 200
+    assert "<h1>Subscription confirmed</h1>" in confirmed.text
+    assert "messages of the topic BadIoTDevices." in confirmed.text
+    (subscription,) = served.sns.list_subscriptions()["Subscriptions"]
+    arn = subscription["SubscriptionArn"]
+    left = httpx.get(f"{served.url}/?Action=Unsubscribe&SubscriptionArn={arn}", headers=browser)
+    assert "Subscription removed" in left.text
+    assert "topic BadIoTDevices." in left.text
+    assert httpx.get(f"{served.url}/?Action=ListTopics", headers=browser).headers["content-type"] == "text/xml"
+
+
+def test_ordering_is_for_other_topics(served: Served) -> None:
+    """A standard topic takes a message group, which is for queues, and refuses a deduplication id, in batches too."""
+    sns = served.sns
+    topic = sns.create_topic(Name="BadIoTDevices")["TopicArn"]
+    assert sns.publish(TopicArn=topic, Message="m", MessageGroupId="fleet-7")["MessageId"]
+    text = (
+        "Invalid parameter: MessageDeduplicationId Reason: The request includes MessageDeduplicationId parameter "
+        "that is not valid for this topic type"
+    )
+    with refused("InvalidParameter", text):
+        sns.publish(TopicArn=topic, Message="m", MessageDeduplicationId="1")
+    with pytest.raises(ClientError, match="MessageGroupId"):
+        sns.publish(TopicArn=topic, Message="m", MessageGroupId="two words")
+    entries = [{"Id": "a", "Message": "m"}, {"Id": "b", "Message": "m", "MessageDeduplicationId": "1"}]
+    answer = sns.publish_batch(TopicArn=topic, PublishBatchRequestEntries=entries)
+    assert [one["Id"] for one in answer["Successful"]] == ["a"]
+    assert [(one["Id"], one["Code"], one["Message"]) for one in answer["Failed"]] == [("b", "InvalidParameter", text)]
+
+
 def test_confirmation_by_the_api(served: Served) -> None:
     """A signed ConfirmSubscription confirms as well, and can protect the subscription from unsigned ends."""
     sns = served.sns

@@ -112,15 +112,15 @@ class TestFolder:
 
 class TestServer:
     def test_it_is_kept_while_it_is_good(self, authority: Authority) -> None:
-        """The same names in any order and twice over, and more than 30 days left: the same certificate."""
+        """The same names in any order and twice over, and more than a third of its life left: the same certificate."""
         certificate, key = authority.issue_server(NAMES, NOW)
         before = certificate.read_bytes(), key.read_bytes()
-        Authority.open(authority.folder, NOW).issue_server([*reversed(NAMES), "localhost"], NOW + 793 * DAY)
+        Authority.open(authority.folder, NOW).issue_server([*reversed(NAMES), "localhost"], NOW + 548 * DAY)
         assert (certificate.read_bytes(), key.read_bytes()) == before
 
     @pytest.mark.parametrize("reason", ["names", "age", "clock", "garbage", "no key", "other key", "other ca"])
     def test_it_is_made_anew(self, authority: Authority, tmp_path: Path, reason: str) -> None:
-        """Other names, less than 30 days left, a clock before it, or files that do not fit: a new certificate."""
+        """Other names, less than a third of its life left, a clock before it, or files that do not fit: made anew."""
         certificate, key = authority.issue_server(NAMES, NOW)
         before = certificate.read_bytes()
         if reason == "garbage":
@@ -131,7 +131,7 @@ class TestServer:
             key.write_bytes((authority.folder / "ca.key").read_bytes())
         elif reason == "other ca":
             certificate.write_bytes(Authority.open(tmp_path / "x", NOW).issue_server(NAMES, NOW)[0].read_bytes())
-        now = NOW + {"age": 795 * DAY, "clock": -2 * DAY}.get(reason, 0)
+        now = NOW + {"age": 551 * DAY, "clock": -2 * DAY}.get(reason, 0)
         names = [*NAMES, "broker.example"] if reason == "names" else NAMES
         assert authority.issue_server(names, now) == (certificate, key)
         assert certificate.read_bytes() != before

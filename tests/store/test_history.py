@@ -12,7 +12,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from fleetward.detect.outcome import MetricRows, WindowRows
+from fleetward.detect.outcome import Datum, MetricRows, WindowRows
 from fleetward.meter.metrics import MESSAGE_SIZE, MESSAGES_SENT, METRICS
 from fleetward.store.history import History, MetricValue
 
@@ -91,6 +91,52 @@ def test_a_new_metric_gets_its_columns(tmp_path):
     history.close()
 
 
+def test_a_file_with_names_in_its_rows(tmp_path):
+    """A file whose rows still name their things is brought up to date when it opens, and keeps every value."""
+    path = tmp_path / "history.duckdb"
+    with duckdb.connect(str(path)) as old:
+        column = f'"{MESSAGE_SIZE}.'
+        parts = ", ".join(f'{column}{part}" BIGINT' for part in ("count", "total", "minimum", "maximum"))
+        old.execute(f"CREATE TABLE windows (start BIGINT, seconds INTEGER, thing VARCHAR, {parts})")
+        old.execute("INSERT INTO windows VALUES (0, 300, 'a', 2, 20, 9, 11), (0, 300, 'b', 1, 5, 5, 5)")
+        old.execute(
+            "CREATE TABLE datapoints (stamp BIGINT, thing VARCHAR, metric VARCHAR, dimension VARCHAR,"
+            " seconds INTEGER, total DOUBLE, minimum DOUBLE, maximum DOUBLE, observations BIGINT, elements VARCHAR)"
+        )
+        old.execute("INSERT INTO datapoints VALUES (7, 'c', 'cpu', '', 0, 0.5, 0.5, 0.5, 1, NULL)")
+    for _ in range(2):
+        history = History.open(path)
+        assert history.things() == ["a", "b", "c"]
+        assert history.values("a", MESSAGE_SIZE, 0, WINDOW) == [MetricValue(WINDOW, 300, 20, 9, 11, 2)]
+        assert [value.total for value in history.values("c", "cpu", 0, WINDOW)] == [0.5]
+        history.close()
+
+
+def test_single_values_replace_themselves(history):
+    """Many values are stored at once, lists and numbers alike; the same ones again replace what was there."""
+    data = [Datum(WINDOW, 300, f"thing-{n}", "aws:source-ip-address", "", (f"192.0.2.{n}",)) for n in range(50)]
+    data += [Datum(WINDOW, 0, f"thing-{n}", "cpu", "", n / 4) for n in range(50)]
+    for _ in range(2):
+        history.append_data(data)
+    assert history.values("thing-7", "aws:source-ip-address", 0, WINDOW) == [
+        MetricValue(WINDOW, 300, 1, 1, 1, 1, ("192.0.2.7",))
+    ]
+    assert history.values("thing-7", "cpu", 0, WINDOW) == [MetricValue(WINDOW, 0, 1.75, 1.75, 1.75, 1)]
+    assert len(history.things()) == 50
+
+
+def test_pruning_forgets_names(history):
+    """A thing of which nothing is left is not known any more; one that comes back later is."""
+    history.append(rows(0, {"gone": 1, "stays": 1}))
+    history.append(rows(WINDOW, {"stays": 2}))
+    history.prune(WINDOW)
+    assert history.things() == ["stays"]
+    history.append(rows(2 * WINDOW, {"gone": 3, "new": 4}))
+    assert history.things() == ["gone", "new", "stays"]
+    assert [value.total for value in history.values("gone", MESSAGE_SIZE, 0, 9 * WINDOW)] == [6]
+    assert [value.total for value in history.values("stays", MESSAGE_SIZE, 0, 9 * WINDOW)] == [4]
+
+
 def test_the_files_belong_to_the_owner_only(tmp_path):
     """The file and its log are 0600, whatever the umask."""
     before = os.umask(0)
@@ -108,7 +154,7 @@ def test_a_killed_process_keeps_what_was_appended(tmp_path):
     code = (
         "import os, signal, sys; from pathlib import Path; import numpy as np\n"
         "from fleetward.store.history import History\n"
-        "from fleetward.detect.outcome import MetricRows, WindowRows\n"
+        "from fleetward.detect.outcome import Datum, MetricRows, WindowRows\n"
         "history = History.open(Path(sys.argv[1])); one = np.ones(1000, dtype=np.int64)\n"
         "names = tuple(f'thing-{number}' for number in range(1000))\n"
         "for number in range(20):\n"

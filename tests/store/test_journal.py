@@ -141,7 +141,7 @@ def sealed(payload: bytes) -> bytes:
         b"",
         b"something else entirely, but long enough to hold a header of the right size",
         sealed(pickle.dumps(Kernel()))[:-1],
-        sealed(pickle.dumps(Kernel())).replace(b"FLEETWARD-KERNEL\2", b"FLEETWARD-KERNEL\1"),
+        sealed(pickle.dumps(Kernel())).replace(b"FLEETWARD-KERNEL\3", b"FLEETWARD-KERNEL\2"),
         sealed(pickle.dumps(Evil())),
         sealed(pickle.dumps({"not": "a kernel"})),
     ],

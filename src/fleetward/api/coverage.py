@@ -6,10 +6,13 @@ no model tells. A test holds the committed page against what this prints.
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Iterator
+from typing import Any
 
 from fleetward.api import models, operations
+from fleetward.api.unsupported import UNSUPPORTED
 
 WIDTH = 120
 
@@ -31,9 +34,8 @@ ANY_DURATION = f"`durationSeconds` from 5 to 86,400; the tag `statistical-margin
 KEPT_ONLY = "Kept and shown; nothing is logged because of it."
 NO_DYNAMIC_GROUPS = "There are no dynamic groups, so `overrideDynamicGroups` has no effect."
 ONLY_ZIP = "Code comes as `ZipFile`, and there is one version, `$LATEST`"
-PLAIN_FUNCTIONS = (
-    "`TenancyConfig`, `CapacityProviderConfig`, `DurableConfig`, `RuntimeConfig` and `AcceleratorConfig` have no effect"
-)
+OWN_MACHINE = "Functions run on the server's own architecture, without X-Ray: `Architectures`"
+NO_FIFO = "Standard topics only, so `MessageDeduplicationId` is refused and `MessageGroupId` goes nowhere, as on AWS"
 
 DIFFERENCES: dict[str, dict[str, str]] = {
     "iot": {
@@ -64,21 +66,17 @@ DIFFERENCES: dict[str, dict[str, str]] = {
     },
     "sns": {
         "CreateTopic": "Standard topics only; no data protection policies.",
-        "Publish": "To topics, not to telephones; `MessageDeduplicationId` and `MessageGroupId` have no effect.",
+        "Publish": f"To topics, not to telephones. {NO_FIFO}.",
+        "PublishBatch": f"{NO_FIFO}.",
         "Subscribe": "`email`, `email-json`, `http`, `https` and `lambda`; HTTP endpoints may be on the own network.",
     },
     "lambda": {
-        "AddPermission": "No function URLs, event source tokens or organisations.",
-        "CreateFunction": f"{ONLY_ZIP}: `PublishTo` has no effect. Any `python3.x`; {PLAIN_FUNCTIONS}.",
-        "Invoke": "`DurableExecutionName` and `TenantId` have no effect.",
-        "ListFunctions": "Of the one region: `MasterRegion` has no effect; nor has `FunctionVersion`.",
-        "UpdateFunctionCode": f"{ONLY_ZIP}: `PublishTo` has no effect, nor `S3Key`, `S3ObjectVersion`, "
-        "`S3ObjectStorageMode` and `SourceKMSKeyArn` without a bucket.",
-        "UpdateFunctionConfiguration": "`CapacityProviderConfig`, `DurableConfig`, `RuntimeConfig` and "
-        "`AcceleratorConfig` have no effect.",
+        "CreateFunction": f"{ONLY_ZIP}. Any `python3.x`. {OWN_MACHINE} and `TracingConfig` have no effect.",
+        "ListFunctions": "There is one version of each function, so `FunctionVersion` has no effect.",
+        "UpdateFunctionCode": f"{ONLY_ZIP}. {OWN_MACHINE} has no effect.",
+        "UpdateFunctionConfiguration": "There is no X-Ray, so `TracingConfig` has no effect.",
     },
     "logs": {
-        "CreateLogGroup": "No encryption keys, tags or deletion protection.",
         "DescribeLogGroups": "Of the one account.",
         "FilterLogEvents": "`interleaved` has no effect: events are always interleaved, as on AWS since 2019.",
     },
@@ -89,24 +87,31 @@ DIFFERENCES: dict[str, dict[str, str]] = {
         "RemoveTargets": "There are no managed rules, so `Force` has no effect.",
     },
     "iam": {
-        "CreateRole": "No permissions boundaries.",
-        "CreateUser": "No permissions boundaries.",
         "GetAccessKeyLastUsed": "Accurate to a minute.",
         "ListEntitiesForPolicy": "There are no user groups.",
         "UpdateAccessKey": "`Active` and `Inactive` only.",
     },
-    "sts": {
-        "AssumeRole": "No session tags, MFA or source identity; `ProvidedContexts` and `MinimumSessionTokenSize` have "
-        "no effect.",
-        "GetSessionToken": "No MFA; `MinimumSessionTokenSize` has no effect.",
-    },
 }
-"""Service → operation → what differs from AWS, in one line. Members that are taken without effect are named."""
+"""Service → operation → what differs from AWS, in one line. Members that are taken without effect are named; those that
+are refused come from unsupported.py.
+"""
 
 
 def served(service: str) -> list[str]:
     """The operations of a service (botocore's name) that are served, in the model's order."""
     return [name for name in models.service(service).model.operation_names if operations.find(service, name)]
+
+
+def refused(service: str, name: str) -> str:
+    """The members that are refused by name, as a sentence; empty when there are none."""
+    members = models.service(service).model.operation_model(name).input_shape.members
+    table = UNSUPPORTED.get((service, name), {})
+    told = [f"`{member}`{_but(harmless)}" for member, harmless in table.items() if member in members]
+    return f"Refused: {', '.join(told)}." if told else ""
+
+
+def _but(harmless: tuple[Any, ...]) -> str:
+    return f" other than `{json.dumps(harmless[0])}`" if harmless else ""
 
 
 def page() -> str:
@@ -141,7 +146,8 @@ def _section(service: str) -> Iterator[str]:
     yield "| operation | status | what differs from AWS |"
     yield "|---|---|---|"
     for name in names:
-        yield f"| {name} | served | {differences.get(name, '')} |"
+        told = f"{differences.get(name, '')} {refused(service, name)}".strip()
+        yield f"| {name} | served | {told} |"
     missing = [name for name in models.service(service).model.operation_names if name not in names]
     if missing:
         yield ""

@@ -21,7 +21,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_
 
 from fleetward import errors
 from fleetward.access.authorizer import Origin
-from fleetward.api import faults, models, operations, signature
+from fleetward.api import faults, links, models, operations, signature
 from fleetward.api.call import Call, Caller, Rooms
 from fleetward.api.intake import ClientGone, Intake
 from fleetward.api.models import Service
@@ -29,6 +29,7 @@ from fleetward.api.parse import parse
 from fleetward.api.request import Request, from_scope
 from fleetward.api.serialise import Response, serialise
 from fleetward.api.signature import Claim
+from fleetward.api.unsupported import refuse_unsupported
 from fleetward.api.validate import breaches, require, validate
 
 Message = MutableMapping[str, Any]
@@ -36,9 +37,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Message, Receive, Send], Awaitable[None]]
 Page = Callable[[], Response]
-
-UNSIGNED_ACTIONS = {"ConfirmSubscription": "sns", "Unsubscribe": "sns"}
-"""Actions that may be asked for without a signature, by GET: the links in SNS's messages."""
 
 DECIDED_BY_RESOURCE = frozenset({("sts", "AssumeRole")})
 """Operations that ask the authorizer themselves, together with the policy of the resource they are about."""
@@ -70,14 +68,14 @@ def metrics() -> Response:
 def authorise(call: Call) -> None:
     """Has the caller's policies decide whether it may do what it asks for (access/authorizer.py).
 
-    A caller without a key gets only as far as UNSIGNED_ACTIONS let it. Raises errors.AccessDenied.
+    A caller without a key gets only as far as links.UNSIGNED_ACTIONS let it. Raises errors.AccessDenied.
     """
     key, name = call.caller.key, call.operation.name
     if key is not None:
         if (call.service, name) not in DECIDED_BY_RESOURCE:
             request = Origin(call.now, call.peer, call.secure)
             call.rooms.authorizer.authorise(key, call.service, name, call.params, request)
-    elif UNSIGNED_ACTIONS.get(name) != call.service:
+    elif links.UNSIGNED_ACTIONS.get(name) != call.service:
         raise errors.AccessDenied(f"Nobody may call {name} without a signature.")
 
 
@@ -112,6 +110,8 @@ class Door:
         started = time.perf_counter()
         request_id = str(uuid.uuid4())
         service: Service | None = None
+        claim: Claim | None = None
+        refused: errors.Refusal | None = None
         operation = ""
         try:
             claim = signature.read(request)
@@ -120,6 +120,7 @@ class Door:
             operation = call.operation.name
             response = await _carry_out(call)
         except errors.Refusal as refusal:
+            refused = refusal
             response = faults.render(refusal, service, request, request_id)
         except (ClientGone, asyncio.CancelledError):
             raise
@@ -127,8 +128,10 @@ class Door:
             log.exception(
                 "request failed", request_id=request_id, service=service and service.name, operation=operation
             )
-            ours = errors.Refusal(f"Something went wrong here; the server's log tells it under {request_id}.")
-            response = faults.render(ours, service, request, request_id)
+            refused = errors.Refusal(f"Something went wrong here; the server's log tells it under {request_id}.")
+            response = faults.render(refused, service, request, request_id)
+        if claim is None:
+            response = links.for_person(request, response, refused)
         name = service.name if service else ""
         _requests(name, operation, response.status).inc()
         _seconds(name).observe(time.perf_counter() - started)
@@ -178,6 +181,7 @@ def _understand(service: Service, claim: Claim | None, secret: str, request: Req
 
 async def _carry_out(call: Call) -> Response:
     authorise(call)
+    refuse_unsupported(call.service, call.operation.name, call.params)
     operation = operations.find(call.service, call.operation.name)
     assert operation is not None, "only served operations get this far"
     result = operation(call)
@@ -190,9 +194,9 @@ async def _carry_out(call: Call) -> Response:
 
 def _unsigned_service(request: Request) -> Service:
     """The service of a request without a signature; almost always a refusal."""
-    action = request.query_values.get("Action", [""])[-1]
-    if request.method == "GET" and action in UNSIGNED_ACTIONS:
-        return models.service(UNSIGNED_ACTIONS[action])
+    name = links.service_of(request)
+    if name is not None:
+        return models.service(name)
     raise errors.MissingAuthenticationToken("Missing Authentication Token")
 
 

@@ -12,6 +12,7 @@ from fleetward.access import entities
 from fleetward.access.entities import Kind
 from fleetward.api.call import Call
 from fleetward.api.paging import page, page_of
+from fleetward.api.policy_warnings import warn_of_misspelt_actions
 from fleetward.registry import tags
 from fleetward.store.database import Reader, Transaction
 
@@ -19,8 +20,10 @@ from fleetward.store.database import Reader, Transaction
 
 
 def put(call: Call, kind: Kind) -> None:
+    policy, document = call.params["PolicyName"], call.params["PolicyDocument"]
     with call.transaction() as tx:
-        entities.put_inline(tx, kind, _name(call, kind), call.params["PolicyName"], call.params["PolicyDocument"])
+        entities.put_inline(tx, kind, _name(call, kind), policy, document)
+    warn_of_misspelt_actions(call, policy, document)
 
 
 def get(call: Call, kind: Kind) -> dict[str, Any]:

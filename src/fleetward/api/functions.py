@@ -13,7 +13,6 @@ from fleetward import errors
 from fleetward.access.service_roles import check_function_role
 from fleetward.api.call import Call
 from fleetward.api.paging import page_of
-from fleetward.api.unsupported import refuse_unsupported
 from fleetward.functions import catalog, code, names, permissions
 from fleetward.functions.records import Function
 from fleetward.functions.worker import log_group
@@ -21,23 +20,13 @@ from fleetward.model import Millis
 from fleetward.registry import tags
 from fleetward.store.database import Reader
 
-_UNSUPPORTED = (
-    "Layers",
-    "ImageConfig",
-    "FileSystemConfigs",
-    "CodeSigningConfigArn",
-    "DeadLetterConfig",
-    "KMSKeyArn",
-    "Publish",
-    "VpcConfig",
-)
+_OTHER_SOURCES = ("S3Bucket", "S3Key", "S3ObjectVersion", "S3ObjectStorageMode", "ImageUri", "SourceKMSKeyArn")
 _ARCHITECTURES = {"aarch64": "arm64", "arm64": "arm64"}
 
 # --- making and changing ----------------------------------------------------------------------------------------------
 
 
 async def create_function(call: Call) -> dict[str, Any]:
-    refuse_unsupported(call, *_UNSUPPORTED)
     params = call.params
     name = names.resolve(call.rooms.arns, params["FunctionName"])
     archive = await _archive(params["Code"])
@@ -60,7 +49,6 @@ async def create_function(call: Call) -> dict[str, Any]:
 
 
 async def update_function_code(call: Call) -> dict[str, Any]:
-    refuse_unsupported(call, "Publish")
     name = _name(call)
     archive = await _archive(call.params)
     if call.params.get("DryRun"):
@@ -71,7 +59,6 @@ async def update_function_code(call: Call) -> dict[str, Any]:
 
 
 def update_function_configuration(call: Call) -> dict[str, Any]:
-    refuse_unsupported(call, *_UNSUPPORTED)
     params = call.params
     options = _options(params) | {key.lower(): params.get(key) for key in ("Runtime", "Handler", "Role")}
     with call.transaction() as tx:
@@ -80,16 +67,19 @@ def update_function_configuration(call: Call) -> dict[str, Any]:
         return _shown(call, catalog.update_configuration(tx, _name(call), params.get("RevisionId"), **options))
 
 
-def delete_function(call: Call) -> None:
+def delete_function(call: Call) -> dict[str, Any]:
     name = _name(call)
     with call.transaction() as tx:
         catalog.delete(tx, name)
         tags.forget(tx, call.rooms.arns.function(name))
+    return {"StatusCode": 204}
 
 
 async def _archive(source: dict[str, Any]) -> bytes:
-    if source.get("S3Bucket") or source.get("ImageUri") or "ZipFile" not in source:
-        raise errors.InvalidParameterValue("Please provide the code as ZipFile; Fleetward reads no other source.")
+    if any(source.get(name) for name in _OTHER_SOURCES) or "ZipFile" not in source:
+        raise errors.InvalidParameterValue(
+            f"Please provide the code as ZipFile; Fleetward reads no other source ({', '.join(_OTHER_SOURCES)})."
+        )
     archive: bytes = source["ZipFile"]
     await asyncio.to_thread(code.check, archive)
     return archive
@@ -215,7 +205,6 @@ def _client_context(call: Call) -> str:
 
 
 def add_permission(call: Call) -> dict[str, Any]:
-    refuse_unsupported(call, "FunctionUrlAuthType", "EventSourceToken", "PrincipalOrgID", "InvokedViaFunctionUrl")
     params = call.params
     with call.transaction() as tx:
         _check_revision(call, tx)

@@ -14,7 +14,6 @@ from fleetward.access.principals import Kind, principal_of
 from fleetward.access.requirements import Requirement
 from fleetward.access.trust import ASSUME
 from fleetward.api.call import Call
-from fleetward.api.unsupported import refuse_unsupported
 from fleetward.store.database import Reader
 
 DEFAULT_SECONDS = 3600
@@ -45,7 +44,6 @@ def get_access_key_info(call: Call) -> dict[str, Any]:
 
 def assume_role(call: Call) -> dict[str, Any]:
     """Keys of a session of the role, narrowed by the session's own policies."""
-    refuse_unsupported(call, "Tags", "TransitiveTagKeys", "SerialNumber", "TokenCode", "SourceIdentity")
     params, authorizer, key = call.params, call.rooms.authorizer, _key(call)
     role_arn, session_name = params["RoleArn"], params["RoleSessionName"]
     with call.transaction() as tx:
@@ -112,7 +110,6 @@ def _packed_size(made: AccessKey) -> int | None:
 
 def get_session_token(call: Call) -> dict[str, Any]:
     """Short-lived keys for a user, or for the root user, who may have them for an hour."""
-    refuse_unsupported(call, "SerialNumber", "TokenCode")
     key = _key(call)
     if key.session_token is not None:
         raise errors.AccessDenied("Cannot call GetSessionToken with session credentials")

@@ -11,7 +11,6 @@ from sqlalchemy.engine import RowMapping
 from fleetward import errors
 from fleetward.api.call import Call
 from fleetward.api.paging import page_of
-from fleetward.api.unsupported import refuse_unsupported
 from fleetward.arn import parse as parse_arn
 from fleetward.functions import log_pattern, logs
 from fleetward.functions.logs import Span
@@ -29,7 +28,6 @@ MAX_SCANS = 20
 
 
 def create_log_group(call: Call) -> None:
-    refuse_unsupported(call, "kmsKeyId", "deletionProtectionEnabled", "tags")
     with call.transaction() as tx:
         logs.create_group(tx, call.params["logGroupName"])
 
@@ -51,7 +49,6 @@ def delete_retention_policy(call: Call) -> None:
 
 
 def describe_log_groups(call: Call) -> dict[str, Any]:
-    refuse_unsupported(call, "logGroupIdentifiers", "accountIdentifiers", "includeLinkedAccounts")
     call.rooms.functions.logs.flush()
     part = call.params.get("logGroupNamePattern", "")
     with call.read() as look:
@@ -127,7 +124,6 @@ def get_log_events(call: Call) -> dict[str, Any]:
 
 
 def filter_log_events(call: Call) -> dict[str, Any]:
-    refuse_unsupported(call, "unmask")
     call.rooms.functions.logs.flush()
     params = call.params
     matches = log_pattern.parse(params.get("filterPattern", ""))

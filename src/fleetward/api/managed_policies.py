@@ -17,6 +17,7 @@ from fleetward.access.managed import Managed
 from fleetward.api.call import Call
 from fleetward.api.entity_policies import more, shown, shown_tags, tags_of
 from fleetward.api.paging import page_of
+from fleetward.api.policy_warnings import warn_of_misspelt_actions
 from fleetward.registry import tags
 from fleetward.store.database import Reader
 from fleetward.store.tables.access import managed_policies
@@ -37,7 +38,9 @@ def create_policy(call: Call) -> dict[str, Any]:
             params["PolicyDocument"],
         )
         tags.put(tx, made.arn, given)
-        return {"Policy": {**_shown(tx, made), "Tags": shown_tags(given) or None}}
+        answer = {"Policy": {**_shown(tx, made), "Tags": shown_tags(given) or None}}
+    warn_of_misspelt_actions(call, params["PolicyName"], params["PolicyDocument"])
+    return answer
 
 
 def get_policy(call: Call) -> dict[str, Any]:
@@ -96,6 +99,7 @@ def create_policy_version(call: Call) -> dict[str, Any]:
     as_default = params.get("SetAsDefault", False)
     with call.transaction() as tx:
         row = managed.create_version(tx, params["PolicyArn"], params["PolicyDocument"], as_default)
+    warn_of_misspelt_actions(call, params["PolicyArn"], params["PolicyDocument"])
     return {"PolicyVersion": _shown_version(row["version"], as_default, row["created_at"])}
 
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from fleetward import errors
 from fleetward.api.call import Call
 from fleetward.api.paging import page
+from fleetward.api.policy_warnings import warn_of_misspelt_actions
 from fleetward.api.times import datetime_of
 from fleetward.registry import policies as rules
 from fleetward.registry import tags
@@ -24,6 +25,7 @@ def create_policy(call: Call) -> dict[str, Any]:
     with call.transaction() as tx:
         rules.create(tx, name, document)
         tags.put(tx, call.rooms.arns.iot("policy", name), added)
+    warn_of_misspelt_actions(call, name, document)
     return {**_reference(call, name), "policyDocument": document, "policyVersionId": "1"}
 
 
@@ -61,6 +63,7 @@ def create_policy_version(call: Call) -> dict[str, Any]:
     as_default = call.params.get("setAsDefault", False)
     with call.transaction() as tx:
         number = rules.create_version(tx, name, document, as_default)
+    warn_of_misspelt_actions(call, name, document)
     return {
         "policyArn": call.rooms.arns.iot("policy", name),
         "policyDocument": document,

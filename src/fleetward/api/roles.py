@@ -14,7 +14,6 @@ from fleetward.api import entity_policies
 from fleetward.api.call import Call
 from fleetward.api.entity_policies import more, shown, shown_tags, tags_of
 from fleetward.api.paging import page
-from fleetward.api.unsupported import refuse_unsupported
 from fleetward.registry import tags
 from fleetward.store.database import Reader
 from fleetward.store.tables.access import roles
@@ -23,7 +22,6 @@ from fleetward.store.tables.access import roles
 
 
 def create_role(call: Call) -> dict[str, Any]:
-    refuse_unsupported(call, "PermissionsBoundary")
     params, arns = call.params, call.rooms.arns
     with call.transaction() as tx:
         row = rules.create(

@@ -10,7 +10,6 @@ from sqlalchemy.engine import RowMapping
 from fleetward import errors
 from fleetward.api.call import Call
 from fleetward.api.paging import page_of
-from fleetward.api.unsupported import refuse_unsupported
 from fleetward.arn import parse as parse_arn
 from fleetward.functions import names, schedules
 from fleetward.registry import tags
@@ -23,7 +22,6 @@ _TARGET_MEMBERS = frozenset({"Id", "Arn", "Input", "RoleArn"})
 
 
 def put_rule(call: Call) -> dict[str, Any]:
-    refuse_unsupported(call, "EventPattern")
     _check_bus(call)
     params = call.params
     if not params.get("ScheduleExpression"):

@@ -87,7 +87,10 @@ def check(claim: Claim, region: str, now: Millis) -> None:
             f"({_iso(now)} + {SKEW // 60_000} min.)"
         )
     if claim.region not in (region, REGIONLESS.get(claim.service)):
-        raise errors.InvalidSignature(f"Credential should be scoped to a valid region, not {claim.region[:64]!r}.")
+        raise errors.InvalidSignature(
+            f"Credential should be scoped to a valid region, not {claim.region[:64]!r}. "
+            f"This server's region is {region!r}."
+        )
 
 
 def verify(claim: Claim, request: Request, secret: str) -> None:

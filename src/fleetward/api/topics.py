@@ -21,6 +21,7 @@ from fleetward.store.tables import notify as tables
 
 MAX_BATCH = 10
 _BATCH_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_GROUP_ID = re.compile(r"[!-~]{1,128}")
 
 
 # --- topics -----------------------------------------------------------------------------------------------------------
@@ -183,6 +184,7 @@ def publish_batch(call: Call) -> dict[str, Any]:
 
 
 def _publish(call: Call, tx: Transaction, arn: str, given: Mapping[str, Any]) -> str:
+    _check_order(given)
     message_id: str = call.rooms.notifier.publish(
         tx,
         arn,
@@ -192,6 +194,19 @@ def _publish(call: Call, tx: Transaction, arn: str, given: Mapping[str, Any]) ->
         structure=given.get("MessageStructure"),
     )
     return message_id
+
+
+def _check_order(given: Mapping[str, Any]) -> None:
+    """What is for FIFO topics. A standard topic takes a group, for queues alone (SNS API reference, "Publish")."""
+    if "MessageDeduplicationId" in given:
+        raise errors.InvalidParameter(
+            "Invalid parameter: MessageDeduplicationId Reason: The request includes MessageDeduplicationId parameter "
+            "that is not valid for this topic type"
+        )
+    if "MessageGroupId" in given and not _GROUP_ID.fullmatch(given["MessageGroupId"]):
+        raise errors.InvalidParameter(
+            "Invalid parameter: MessageGroupId Reason: 1 to 128 alphanumeric characters and punctuation"
+        )
 
 
 def _check_batch(entries: Sequence[Mapping[str, Any]]) -> None:

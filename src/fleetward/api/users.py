@@ -15,7 +15,6 @@ from fleetward.api.call import Call
 from fleetward.api.entity_policies import more, shown_tags, tags_of
 from fleetward.api.own_user import user_name
 from fleetward.api.paging import page
-from fleetward.api.unsupported import refuse_unsupported
 from fleetward.registry import tags
 from fleetward.store.tables.access import users
 
@@ -23,7 +22,6 @@ from fleetward.store.tables.access import users
 
 
 def create_user(call: Call) -> dict[str, Any]:
-    refuse_unsupported(call, "PermissionsBoundary")
     given = tags_of(call.params.get("Tags", ()))
     with call.transaction() as tx:
         row = rules.create(tx, call.params["UserName"], call.params.get("Path", "/"))

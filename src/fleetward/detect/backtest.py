@@ -6,14 +6,19 @@ back is said, and left out: see `unreplayable`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from fleetward.detect.inputs import Configure, Enroll, Input, WatchedProfile
+import numpy as np
+
+from fleetward.detect.inputs import Configure, Enroll, EnrollMany, Input, WatchedProfile
 from fleetward.detect.kernel import Kernel
+from fleetward.detect.outcome import Log
+from fleetward.detect.turned import Turned
 from fleetward.meter.batch import Column
 from fleetward.meter.metrics import DISTINCT, Kind, metric_of
-from fleetward.model import AlarmEvent, AlarmKind, Behavior, Millis
+from fleetward.model import AlarmEvent, Behavior, Millis
 
 MAX_EVENTS = 10_000
 """Events that are kept; a profile that flags half a fleet in every window raises millions."""
@@ -72,21 +77,20 @@ def backtest(
     running = tuple(behavior for behavior in profile.behaviors if behavior.name not in left_out)
     tally = _Tally(isolates)
     if running:
-        for event in replay(replace(profile, behaviors=running), things, past, since):
-            tally.add(event)
-    return Backtest(since, until, tuple(tally.devices.values()), tuple(tally.events), tally.total, left_out)
+        for events in replay(replace(profile, behaviors=running), things, past, since):
+            tally.add(events)
+    return Backtest(since, until, tally.devices, tuple(tally.events), tally.total, left_out)
 
 
 def replay(
     profile: WatchedProfile, things: Iterable[Enroll], past: Iterable[Input], since: Millis
-) -> Iterator[AlarmEvent]:
-    """The events of one profile over past inputs, decided at the windows' ends; live they may have come earlier."""
+) -> Iterator[Log[AlarmEvent]]:
+    """The events of one profile, input by input, decided at the windows' ends; live they may have come earlier."""
     kernel = Kernel(strict_grid=True)
-    for thing in things:
-        kernel.feed(replace(thing, now=since))
+    kernel.feed(EnrollMany.of(since, things))
     kernel.feed(Configure(since, (profile,)))
     for item in past:
-        yield from kernel.feed(item).events
+        yield kernel.feed(item).events
 
 
 def unreplayable(behaviors: Sequence[Behavior], kept: Mapping[Column, Collection[int]]) -> dict[str, str]:
@@ -116,22 +120,35 @@ def _obstacle(behavior: Behavior, windows: Collection[int]) -> str:
 
 
 class _Tally:
-    """Keeps of many events what the answer needs."""
+    """Keeps of many events what the answer needs; only those are put into words."""
 
     def __init__(self, isolates: bool) -> None:
         self._isolates = isolates
-        self.devices: dict[str, Device] = {}
+        self._alarms: Counter[str] = Counter()
+        self._devices: dict[str, Device] = {}
         self.events: list[AlarmEvent] = []
         self.total = 0
 
-    def add(self, event: AlarmEvent) -> None:
-        self.total += 1
-        if len(self.events) < MAX_EVENTS:
-            self.events.append(event)
-        if event.kind is not AlarmKind.IN_ALARM:
-            return
-        known = self.devices.get(event.thing) or Device(event.thing, event, 0)
-        isolated_at = known.isolated_at
-        if isolated_at is None and self._isolates and not event.behavior.suppress_alerts:
-            isolated_at = event.time
-        self.devices[event.thing] = replace(known, alarms=known.alarms + 1, isolated_at=isolated_at)
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        return tuple(replace(device, alarms=self._alarms[name]) for name, device in self._devices.items())
+
+    def add(self, events: Log[AlarmEvent]) -> None:
+        if room := MAX_EVENTS - len(self.events):
+            self.events += events[:room]
+        self.total += len(events)
+        for part in events.parts:
+            if isinstance(part, Turned):
+                self._add(part)
+
+    def _add(self, turned: Turned) -> None:
+        raised = np.flatnonzero(turned.raised).tolist()
+        names = [turned.devices.names[index] for index in raised]
+        self._alarms.update(names)
+        isolates = self._isolates and not turned.devices.behavior.suppress_alerts
+        for index, name in zip(raised, names, strict=True):
+            known = self._devices.get(name)
+            if known is None:
+                known = self._devices[name] = Device(name, turned.entry(index), 0)
+            if isolates and known.isolated_at is None:
+                self._devices[name] = replace(known, isolated_at=turned.verdicts.time)

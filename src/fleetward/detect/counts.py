@@ -73,7 +73,7 @@ class Counts:
         chosen = as_index(slots)
         count, has = self.count[chosen].copy(), has[chosen]
         if self.is_plain:
-            extreme = np.minimum(count, 1)
+            extreme = (count > 0).astype(np.int8)
             return MetricRows(has, count, count, extreme, extreme)
         observed = count > 0
         minimum, maximum = (np.where(observed, extreme[chosen], 0) for extreme in (self.minimum, self.maximum))

@@ -87,7 +87,7 @@ def thresholds(criterion: NumericCriterion, values: Numbers) -> Thresholds | Non
     Statistics are unavailable while any value is negative (AWS developer guide, "Custom metrics").
     """
     if isinstance(criterion, StaticCriterion):
-        return Thresholds(np.full(len(values), criterion.bound))
+        return Thresholds(np.broadcast_to(criterion.bound, len(values)))
     if len(values) and values.min() < 0:
         return None
     if isinstance(criterion, AverageCriterion):

@@ -12,11 +12,11 @@ from sqlalchemy.engine import RowMapping
 
 from fleetward import errors
 from fleetward.detect import profile_members
+from fleetward.detect.used_by_profiles import Shelf
 from fleetward.gateway.topics import is_topic_filter
 from fleetward.model import Dimension
-from fleetward.registry.names import near_name
 from fleetward.store.database import Reader, Transaction
-from fleetward.store.tables.detect import dimensions, security_profiles
+from fleetward.store.tables.detect import dimensions
 
 TOUCH = "dimension"
 
@@ -27,16 +27,8 @@ MAX_DIMENSIONS = 100
 MAX_VALUE_LENGTH = 256
 
 
-def find(look: Reader, name: str) -> RowMapping | None:
-    return look.one(sa.select(dimensions).where(dimensions.c.name == name))
-
-
-def get(look: Reader, name: str) -> RowMapping:
-    """The dimension's row, or ResourceNotFound."""
-    row = find(look, name)
-    if row is None:
-        raise errors.ResourceNotFound(f"Dimension {name} not found.{near_name(look, dimensions.c.name, name)}")
-    return row
+_SHELF = Shelf(dimensions, "Dimension", TOUCH, MAX_DIMENSIONS, profile_members.used_dimensions)
+find, get, delete = _SHELF.find, _SHELF.get, _SHELF.delete
 
 
 def named(look: Reader) -> dict[str, Dimension]:
@@ -47,39 +39,16 @@ def named(look: Reader) -> dict[str, Dimension]:
 def create(tx: Transaction, name: str, of_type: str, values: Sequence[str], request_token: str = "") -> RowMapping:
     """Creates a dimension; the same request again, told by its token, succeeds and changes nothing."""
     wanted = {"type": of_type, "string_values": _checked(values), "request_token": request_token}
-    existing = find(tx, name)
-    if existing is not None:
-        if request_token and all(existing[key] == value for key, value in wanted.items()):
-            return existing
-        raise errors.ResourceAlreadyExists(f"Dimension {name} already exists")
-    if (tx.scalar(sa.select(sa.func.count()).select_from(dimensions)) or 0) >= MAX_DIMENSIONS:
-        raise errors.LimitExceeded(f"There can be at most {MAX_DIMENSIONS} dimensions")
-    tx.execute(dimensions.insert(), [{"name": name, **wanted, "created_at": tx.now, "modified_at": tx.now}])
-    tx.touch(TOUCH, name)
-    return get(tx, name)
+    return _SHELF.create(tx, name, wanted)
 
 
 def update(tx: Transaction, name: str, values: Sequence[str]) -> RowMapping:
     """Replaces a dimension's filters, for every profile that uses it."""
-    get(tx, name)
-    changed = {"string_values": _checked(values), "modified_at": tx.now}
-    tx.execute(dimensions.update().where(dimensions.c.name == name).values(**changed))
+    changed = _SHELF.change(tx, name, string_values=_checked(values))
     tx.touch(TOUCH, name)
-    for profile in _users(tx, name):
+    for profile in _SHELF.users(tx, name):
         tx.touch("profile", profile)
-    return get(tx, name)
-
-
-def delete(tx: Transaction, name: str) -> None:
-    """Deletes a dimension that no profile uses; one that is not there succeeds."""
-    if find(tx, name) is None:
-        return
-    if users := _users(tx, name):
-        raise errors.InvalidRequest(
-            f"Dimension {name} is used by security profile {', '.join(users[:5])}; remove it there first"
-        )
-    tx.execute(dimensions.delete().where(dimensions.c.name == name))
-    tx.touch(TOUCH, name)
+    return changed
 
 
 def complaint(text: str) -> str | None:
@@ -96,8 +65,3 @@ def _checked(values: Sequence[str]) -> list[str]:
     if complaints := [told for value in values if (told := complaint(value))]:
         raise errors.InvalidRequest("; ".join(complaints[:5]))
     return list(values)
-
-
-def _users(look: Reader, name: str) -> list[str]:
-    rows = look.execute(sa.select(security_profiles.c.name, security_profiles.c.document))
-    return sorted(profile for profile, document in rows if name in profile_members.used_dimensions(document))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -56,6 +56,22 @@ class Enroll:
 
 
 @dataclass(frozen=True, slots=True)
+class EnrollMany:
+    """Many registered things, as Enroll tells of one; no id and no name twice. `groups` by id, where there are any."""
+
+    now: Millis
+    ids: tuple[int, ...]
+    names: tuple[str, ...]
+    groups: Mapping[int, frozenset[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, now: Millis, things: Iterable[Enroll]) -> EnrollMany:
+        rows = tuple(things)
+        groups = {row.id: row.groups for row in rows if row.groups}
+        return cls(now, tuple(row.id for row in rows), tuple(row.name for row in rows), groups)
+
+
+@dataclass(frozen=True, slots=True)
 class Withdraw:
     """The thing was deregistered."""
 
@@ -89,4 +105,4 @@ class Report:
     values: Mapping[str, ReportValue]
 
 
-Input: TypeAlias = Batch | Configure | Enroll | Withdraw | Release | Report
+Input: TypeAlias = Batch | Configure | Enroll | EnrollMany | Withdraw | Release | Report

@@ -4,7 +4,7 @@
     tick        decides at once what is decided already: static upper bounds that were crossed, elements out of place
     close       judges a window at its end
     judge       compares each device with what it is to be compared with (criteria.py)
-    step        turns datapoints into streaks, and streaks into violations
+    step        turns datapoints into streaks, and streaks into violations (turned.py)
 
 A batch belongs to the window it starts in; one that is late (the clock was set back) to the window that is open. Time
 that no batch covers is a gap (the server was down, or a tick came too late and ran over a window's end), and missing
@@ -30,14 +30,13 @@ from fleetward.detect.counts import as_tuples
 from fleetward.detect.coverage import Watch
 from fleetward.detect.criteria import judge, judged_value, needs_everything, settles
 from fleetward.detect.explain import TOPIC_METRICS, Moment, Verdicts
-from fleetward.detect.inputs import Configure, Enroll, Input, Release, Report, Withdraw
+from fleetward.detect.inputs import Configure, Enroll, EnrollMany, Input, Release, Report, Withdraw
 from fleetward.detect.outcome import Datum, Mask, Numbers, Outcome
 from fleetward.detect.readings import reading, report_cells
 from fleetward.detect.recording import record
 from fleetward.detect.state import State
-from fleetward.detect.streaks import Streaks, openings
-from fleetward.detect.topics import Contribution
-from fleetward.detect.turned import Continued, Devices, Turned
+from fleetward.detect.streaks import Streaks
+from fleetward.detect.turned import step
 from fleetward.detect.windows import Window
 from fleetward.meter.batch import Batch, Cells, Column, Ids
 from fleetward.meter.metrics import NEW_NETWORK, SILENCE, Kind
@@ -184,7 +183,7 @@ class Kernel:
                 continue
             streaks.decided[slots[hit]] = True
             verdicts = Verdicts(streaks, window, slots, judged.values, judged.limits, hit, now, early=True)
-            self.step(verdicts.where(hit), outcome)
+            step(self._state.slots, verdicts.where(hit), outcome)
 
     def close(self, window: Window, outcome: Outcome) -> None:
         """Judges every behaviour of this duration, and hands the window to the history."""
@@ -192,7 +191,7 @@ class Kernel:
         window.read_timers(self._state.slots)
         has = {column: window.has_value(column) for column in window.counts}
         for column, valued in has.items():
-            windows.latest[column][valued] = window.end
+            windows.latest[column][valued] = window.end // 1000
         for watch, streaks in self._state.running():
             if streaks.behavior.duration_seconds == window.seconds:
                 self._judge(window, watch, streaks, has[streaks.behavior.column], outcome)
@@ -205,7 +204,7 @@ class Kernel:
     def _end_silent(self, streaks: Streaks, now: Millis, outcome: Outcome) -> None:
         if streaks.open:
             latest = self._state.windows.latest[streaks.behavior.column]
-            silent = np.flatnonzero(streaks.in_alarm & (latest < now - TWO_DAYS)).tolist()
+            silent = np.flatnonzero(streaks.in_alarm & (latest < (now - TWO_DAYS) // 1000)).tolist()
             self._state.invalidate(streaks, silent, Ended.NO_DATA, now, outcome)
 
     def _judge(self, window: Window, watch: Watch, streaks: Streaks, has: Mask, outcome: Outcome) -> None:
@@ -220,7 +219,7 @@ class Kernel:
         judged = judge(criterion, judged_value(behavior, window.counts[behavior.column], slots))
         if judged is not None:
             verdicts = Verdicts(streaks, window, slots, *judged, window.end)
-            self.step(verdicts.where(judged.violating) if torn else verdicts, outcome)
+            step(self._state.slots, verdicts.where(judged.violating) if torn else verdicts, outcome)
 
     # --- reports ------------------------------------------------------------------------------------------------------
 
@@ -236,7 +235,7 @@ class Kernel:
         state.slots.active[slot] = now
         seen = {column: (np.array([slot]), cells) for column, cells in report_cells(report, state.windows.metrics)}
         for column in seen:
-            state.windows.latest[column][slot] = now
+            state.windows.latest[column][slot] = now // 1000
         self._count(seen, now)
         if not self.strict_grid:
             self.tick(seen, now, outcome)
@@ -255,38 +254,7 @@ class Kernel:
             slots, cells = seen[behavior.column]
             judged = judge(behavior.criterion, reading(cells))
             if judged is not None and watch.covers(slots).all():
-                self.step(Verdicts(streaks, Moment(now, now), slots, *judged, now), outcome)
-
-    # --- verdicts -----------------------------------------------------------------------------------------------------
-
-    def step(self, verdicts: Verdicts, outcome: Outcome) -> None:
-        """Adds the datapoints to the streaks; raises and clears the violations that follow."""
-        streaks = verdicts.streaks
-        turn = streaks.step(verdicts.slots, verdicts.violating)
-        continued, turned = np.flatnonzero(turn.continued), np.flatnonzero(turn.raised | turn.cleared)
-        if len(continued):
-            devices = self._devices(streaks, verdicts.slots[continued])
-            outcome.progress.add(Continued(devices, verdicts.kept(continued)))
-        if len(turned):
-            self._open(verdicts, verdicts.slots[turn.raised])
-            devices, topics = self._devices(streaks, verdicts.slots[turned]), _topics(verdicts, turned)
-            kept = verdicts.kept(turned)
-            outcome.events.add(
-                Turned(devices, kept, turn.raised[turned], turn.run[turned], lambda slot: topics.get(slot, ()))
-            )
-            for slot in verdicts.slots[turn.cleared].tolist():
-                del streaks.open[slot]
-
-    def _devices(self, streaks: Streaks, chosen: Ids) -> Devices:
-        slots, began = self._state.slots, list(map(streaks.open.__getitem__, chosen.tolist()))
-        return Devices(streaks.behavior, slots.names[chosen].tolist(), slots.ids[chosen], began)
-
-    def _open(self, verdicts: Verdicts, raised: Ids) -> None:
-        epochs = self._state.slots.epoch
-        began = openings(verdicts.window.start, epochs[raised])
-        verdicts.streaks.open.update(zip(raised.tolist(), began, strict=True))
-        if isinstance(verdicts.window, Moment):
-            epochs[raised] += 1  # two reports may come in one millisecond
+                step(self._state.slots, Verdicts(streaks, Moment(now, now), slots, *judged, now), outcome)
 
 
 def _values_so_far(streaks: Streaks, slots: Ids, cells: Cells, window: Window) -> Numbers:
@@ -297,17 +265,12 @@ def _values_so_far(streaks: Streaks, slots: Ids, cells: Cells, window: Window) -
     return as_tuples(list(cells.items)) if cells.items is not None else cells.maximum
 
 
-def _topics(verdicts: Verdicts, turned: Ids) -> Mapping[int, tuple[Contribution, ...]]:
-    if isinstance(verdicts.window, Moment) or verdicts.streaks.behavior.metric not in TOPIC_METRICS:
-        return {}
-    return verdicts.window.topics.top(verdicts.slots[turned])
-
-
 _TAKES: Mapping[type, Callable[[Kernel, Any, Outcome], None]] = {
     Batch: Kernel._take_batch,
     Report: Kernel._take_report,
     Configure: lambda kernel, item, outcome: kernel._state.configure(item, outcome),
-    Enroll: lambda kernel, item, outcome: kernel._state.enroll(item, outcome),
+    Enroll: lambda kernel, item, outcome: kernel._state.enroll(EnrollMany.of(item.now, [item]), outcome),
+    EnrollMany: lambda kernel, item, outcome: kernel._state.enroll(item, outcome),
     Withdraw: lambda kernel, item, outcome: kernel._state.withdraw(item, outcome),
     Release: lambda kernel, item, outcome: kernel._state.release(item, outcome),
 }

@@ -7,6 +7,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fleetward.detect.inputs import EnrollMany
 from fleetward.detect.outcome import Mask
 from fleetward.meter.batch import Ids, unregistered_id
 from fleetward.model import Millis
@@ -56,7 +57,7 @@ class Slots:
         self.groups: dict[int, frozenset[str]] = {}
         self._registered: dict[str, int] = {}
         self._free = list(range(self.size - 1, -1, -1))
-        self._dense: Ids = np.full(self.size, -1, dtype=np.int64)
+        self._dense: NDArray[np.int32] = np.full(self.size, -1, dtype=np.int32)
         self._sparse: dict[int, int] = {}
         self._others = 0
 
@@ -78,43 +79,53 @@ class Slots:
 
     def named(self, name: str) -> list[int]:
         """The slots of a name: as a registered thing, and as an unregistered one."""
-        slots = (self._registered.get(name), self.slot(unregistered_id(name)))
+        registered = self._registered.get(name)
+        slots = (None if registered is None else self.slot(registered), self.slot(unregistered_id(name)))
         return [slot for slot in slots if slot is not None]
+
+    def others_named(self, item: EnrollMany) -> list[int]:
+        """The slots of things that had those names under other ids."""
+        known = map(self._registered.get, item.names)
+        others = [other for other, id in zip(known, item.ids, strict=True) if other is not None and other != id]
+        return [slot for slot in map(self.slot, others) if slot is not None and self.enrolled[slot]]
 
     def is_full(self) -> bool:
         """Whether no room is left for one more device without a thing record."""
         return self._others >= MAX_UNREGISTERED
 
-    def add(self, id: int, name: str, now: Millis) -> int:
-        """Gives a device a slot. The arrays of others must have grown with `size` before the slot is used there."""
-        if not self._free:
+    def add(self, ids: Ids, names: NDArray[np.object_], now: Millis) -> Ids:
+        """Gives devices slots. The arrays of others must have grown with `size` before these are used there."""
+        while len(self._free) < len(ids):
             self._grow()
-        slot = self._free.pop()
-        self.ids[slot], self.names[slot] = id, name
-        self.unregistered[slot] = id < 0
-        self.active[slot] = now
-        self._others += 1
-        if 0 <= id < _MAX_DENSE:
-            if id >= len(self._dense):
-                self._dense = grown(self._dense, min(max(2 * len(self._dense), id + 1), _MAX_DENSE), fill=-1)
-            self._dense[id] = slot
-        else:
-            self._sparse[id] = slot
-        return slot
+        slots = np.array([self._free.pop() for _ in range(len(ids))], dtype=np.int64)
+        self.ids[slots], self.names[slots] = ids, names
+        self.unregistered[slots] = ids < 0
+        self.active[slots] = now
+        self._others += len(slots)
+        dense = (ids >= 0) & (ids < _MAX_DENSE)
+        highest = int(ids[dense].max(initial=-1))
+        if highest >= len(self._dense):
+            self._dense = grown(self._dense, min(max(2 * len(self._dense), highest + 1), _MAX_DENSE), fill=-1)
+        self._dense[ids[dense]] = slots[dense]
+        self._sparse.update(zip(ids[~dense].tolist(), slots[~dense].tolist(), strict=True))
+        return slots
 
-    def enroll(self, slot: int, name: str, groups: frozenset[str]) -> None:
-        self._others -= 0 if self.enrolled[slot] else 1
-        self.enrolled[slot] = True
-        self.names[slot] = name
-        self._registered[name] = slot
-        self.groups.pop(slot, None)
-        if groups:
-            self.groups[slot] = groups
+    def enroll(self, slots: Ids, item: EnrollMany) -> None:
+        """The things of `item` are registered; `slots` are theirs."""
+        self._others -= int((~self.enrolled[slots]).sum())
+        self.enrolled[slots] = True
+        self.names[slots] = item.names
+        self._registered.update(zip(item.names, item.ids, strict=True))
+        if self.groups or item.groups:
+            for slot, id in zip(slots.tolist(), item.ids, strict=True):
+                self.groups.pop(slot, None)
+                if groups := item.groups.get(id):
+                    self.groups[slot] = groups
 
     def remove(self, slot: int) -> None:
         id, name = int(self.ids[slot]), self.names[slot]
         self.groups.pop(slot, None)
-        if self._registered.get(name) == slot:
+        if self._registered.get(name) == id:
             del self._registered[name]
         if 0 <= id < len(self._dense):
             self._dense[id] = -1
@@ -134,7 +145,7 @@ class Slots:
     def _grow(self) -> None:
         old, self.size = self.size, 2 * self.size
         self.names = np.concatenate((self.names, np.full(old, "", dtype=object)))
-        self._free = list(range(self.size - 1, old - 1, -1))
+        self._free[:0] = range(self.size - 1, old - 1, -1)
         for name in ("ids", "enrolled", "unregistered", "connected", "epoch"):
             setattr(self, name, grown(getattr(self, name), self.size))
         for name in ("active", "left", "heard"):

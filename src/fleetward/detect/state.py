@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fleetward.detect.coverage import Watch
 from fleetward.detect.criteria import settles
 from fleetward.detect.explain import violation_id
-from fleetward.detect.inputs import Configure, Enroll, Release, WatchedProfile, Withdraw
+from fleetward.detect.inputs import Configure, EnrollMany, Release, WatchedProfile, Withdraw
 from fleetward.detect.networks import Networks
 from fleetward.detect.outcome import Outcome
 from fleetward.detect.slots import NEVER, Slots
@@ -104,26 +105,29 @@ class State:
 
     def place(self, id: int, name: str, now: Millis) -> int:
         """Gives a device that is not known yet its slot."""
+        return int(self._place(np.array([id]), np.array([name], dtype=object), now)[0])
+
+    def _place(self, ids: Ids, names: NDArray[np.object_], now: Millis) -> Ids:
         size = self.slots.size
-        slot = self.slots.add(id, name, now)
+        slots = self.slots.add(ids, names, now)
         if self.slots.size != size:
             self.windows.grow(self.slots.size)
             for watch in self.watches.values():
                 watch.grow(self.slots.size)
         for watch in self.watches.values():
-            watch.cover(self.slots, np.array([slot]), now)
-        return slot
+            watch.cover(self.slots, slots, now)
+        return slots
 
-    def enroll(self, item: Enroll, outcome: Outcome) -> None:
-        now = self.at(item.now)
-        for slot in self.slots.named(item.name):
-            if self.slots.enrolled[slot] and self.slots.ids[slot] != item.id:
-                self._remove(slot, now, outcome)
-        known = self.slots.slot(item.id)
-        slot = self.place(item.id, item.name, now) if known is None else known
-        self.slots.enroll(slot, item.name, item.groups)
+    def enroll(self, item: EnrollMany, outcome: Outcome) -> None:
+        now, ids = self.at(item.now), np.array(item.ids, dtype=np.int64)
+        for slot in self.slots.others_named(item):
+            self._remove(slot, now, outcome)
+        slots = self.slots.find(ids)
+        if len(new := np.flatnonzero(slots < 0)):
+            slots[new] = self._place(ids[new], np.array(item.names, dtype=object)[new], now)
+        self.slots.enroll(slots, item)
         for watch in self.watches.values():
-            self._cover(watch, np.array([slot]), now, outcome)
+            self._cover(watch, slots, now, outcome)
 
     def withdraw(self, item: Withdraw, outcome: Outcome) -> None:
         slot = self.slots.slot(item.id)

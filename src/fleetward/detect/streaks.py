@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from fleetward.meter.batch import Ids
 from fleetward.model import Behavior, Millis
 
 EPOCH_BITS = 20
+LONGEST_RUN = 100
+"""Datapoints of a streak that are counted, more than any behaviour asks for."""
 
 
 def openings(start: Millis, epochs: Ids) -> list[int]:
@@ -26,6 +28,9 @@ def opened(code: int) -> tuple[Millis, int]:
     return divmod(code, 1 << EPOCH_BITS)
 
 
+Runs: TypeAlias = NDArray[np.int8]
+
+
 class Turn(NamedTuple):
     """What one datapoint of each slot led to; `run` is the length of the streak it belongs to, negative
     for a conforming one.
@@ -34,7 +39,7 @@ class Turn(NamedTuple):
     raised: Mask
     cleared: Mask
     continued: Mask
-    run: NDArray[np.int32]
+    run: Runs
 
 
 class Streaks:
@@ -47,7 +52,7 @@ class Streaks:
     def __init__(self, behavior: Behavior, active_at: Millis, size: int) -> None:
         self.behavior = behavior
         self.active_at = active_at
-        self.run: NDArray[np.int32] = np.zeros(size, dtype=np.int32)
+        self.run: Runs = np.zeros(size, dtype=np.int8)
         self.in_alarm: Mask = np.zeros(size, dtype=np.bool_)
         self.decided: Mask = np.zeros(size, dtype=np.bool_)
         self.baseline: Numbers | None = None
@@ -59,15 +64,15 @@ class Streaks:
         chosen = as_index(slots) if rising else slots
         before, alarmed = self.run[chosen], self.in_alarm[chosen]
         if not self.open and not violating.any():
-            return self._conform(chosen, np.minimum(before, 0) - 1)
-        run = np.where(violating, np.maximum(before, 0) + 1, np.minimum(before, 0) - 1)
+            return self._conform(chosen, _longer(np.minimum(before, 0)))
+        run = np.where(violating, -_longer(-np.maximum(before, 0)), _longer(np.minimum(before, 0)))
         raised = ~alarmed & (run >= self.behavior.datapoints_to_alarm)
         cleared = alarmed & (-run >= self.behavior.datapoints_to_clear)
         continued = alarmed & violating
         self.run[chosen], self.in_alarm[chosen] = run, (alarmed | raised) & ~cleared
         return Turn(raised, cleared, continued, run)
 
-    def _conform(self, chosen: Ids | slice, run: NDArray[np.int32]) -> Turn:
+    def _conform(self, chosen: Ids | slice, run: Runs) -> Turn:
         """All is well and was before: by far the most frequent case."""
         self.run[chosen] = run
         nowhere = np.zeros(len(run), dtype=np.bool_)
@@ -101,3 +106,9 @@ class Streaks:
         self.in_alarm, self.decided = grown(self.in_alarm, size), grown(self.decided, size)
         if self.baseline is not None:
             self.baseline = grown(self.baseline, size)
+
+
+def _longer(conforming: Runs) -> Runs:
+    """The streaks, which are not above 0, with one conforming datapoint more."""
+    longer: Runs = np.maximum(conforming - np.int8(1), np.int8(-LONGEST_RUN))
+    return longer

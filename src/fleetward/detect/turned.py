@@ -1,4 +1,4 @@
-"""What a close says of many devices at once, put into words only when somebody reads it."""
+"""What turns when datapoints come: violations begin, go on and end; put into words only when somebody reads it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fleetward.detect.explain import Verdicts, explanation, told, violation_id
-from fleetward.detect.outcome import Log, Mask, Progress
-from fleetward.detect.streaks import opened
+from fleetward.detect.explain import TOPIC_METRICS, Moment, Verdicts, explanation, told, violation_id
+from fleetward.detect.outcome import Log, Mask, Outcome, Progress
+from fleetward.detect.slots import Slots
+from fleetward.detect.streaks import Runs, Streaks, opened, openings
 from fleetward.detect.topics import Contribution
 from fleetward.meter.batch import Ids
 from fleetward.meter.metrics import metric_of
@@ -38,7 +38,7 @@ class Turned:
     devices: Devices
     verdicts: Verdicts
     raised: Mask
-    run: NDArray[np.int32]
+    run: Runs
     topics: Callable[[int], tuple[Contribution, ...]]
 
     def __len__(self) -> int:
@@ -72,6 +72,43 @@ class Continued:
         behavior, verdicts = self.devices.behavior, self.verdicts
         kind = metric_of(behavior.metric, behavior.value).value
         return Progress(self.devices.violation(index), told(verdicts.values[index]), verdicts.time, kind)
+
+
+def step(slots: Slots, verdicts: Verdicts, outcome: Outcome) -> None:
+    """Adds the datapoints to the streaks; raises and clears the violations that follow."""
+    streaks = verdicts.streaks
+    turn = streaks.step(verdicts.slots, verdicts.violating)
+    continued, turned = np.flatnonzero(turn.continued), np.flatnonzero(turn.raised | turn.cleared)
+    if len(continued):
+        devices = _devices(slots, streaks, verdicts.slots[continued])
+        outcome.progress.add(Continued(devices, verdicts.kept(continued)))
+    if len(turned):
+        _open(slots, verdicts, verdicts.slots[turn.raised])
+        devices, topics = _devices(slots, streaks, verdicts.slots[turned]), _topics(verdicts, turned)
+        kept = verdicts.kept(turned)
+        outcome.events.add(
+            Turned(devices, kept, turn.raised[turned], turn.run[turned], lambda slot: topics.get(slot, ()))
+        )
+        for slot in verdicts.slots[turn.cleared].tolist():
+            del streaks.open[slot]
+
+
+def _devices(slots: Slots, streaks: Streaks, chosen: Ids) -> Devices:
+    began = list(map(streaks.open.__getitem__, chosen.tolist()))
+    return Devices(streaks.behavior, slots.names[chosen].tolist(), slots.ids[chosen], began)
+
+
+def _open(slots: Slots, verdicts: Verdicts, raised: Ids) -> None:
+    began = openings(verdicts.window.start, slots.epoch[raised])
+    verdicts.streaks.open.update(zip(raised.tolist(), began, strict=True))
+    if isinstance(verdicts.window, Moment):
+        slots.epoch[raised] += 1  # two reports may come in one millisecond
+
+
+def _topics(verdicts: Verdicts, turned: Ids) -> Mapping[int, tuple[Contribution, ...]]:
+    if isinstance(verdicts.window, Moment) or verdicts.streaks.behavior.metric not in TOPIC_METRICS:
+        return {}
+    return verdicts.window.topics.top(verdicts.slots[turned])
 
 
 def kinds(events: Log[AlarmEvent]) -> Mapping[AlarmKind, int]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fleetward.detect.counts import Counts
 from fleetward.detect.outcome import Mask
@@ -16,6 +18,9 @@ from fleetward.model import Millis
 
 DEFAULT_SECONDS = 300
 """The window of a basic metric that no behaviour uses."""
+
+
+Seconds: TypeAlias = NDArray[np.uint32]
 
 
 class Window:
@@ -78,14 +83,15 @@ class Windows:
     """The open window of every duration in use.
 
     `metrics` are the columns in use; `latest` is, per column, the end of the last window in which each slot had a
-    value, or the time of its last report; `shortest` the seconds of the windows that go into the history.
+    value, or the time of its last report, in whole seconds; `shortest` the seconds of the windows that go into the
+    history.
     """
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._open: dict[int, Window] = {}
         self.metrics: dict[Column, Metric] = {}
-        self.latest: dict[Column, Ids] = {}
+        self.latest: dict[Column, Seconds] = {}
         self.shortest: dict[Column, int] = {}
 
     def __iter__(self) -> Iterator[Window]:
@@ -119,9 +125,9 @@ class Windows:
             window.counts = {column: self._counts(window, column) for column in columns}
             self._open[duration] = window
 
-    def _latest(self, column: Column) -> Ids:
+    def _latest(self, column: Column) -> Seconds:
         known = self.latest.get(column)
-        return np.zeros(self._size, dtype=np.int64) if known is None else known
+        return np.zeros(self._size, dtype=np.uint32) if known is None else known
 
     def _counts(self, window: Window, column: Column) -> Counts:
         known = window.counts.get(column)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from typing import TypeAlias
 
 import structlog
@@ -104,9 +105,13 @@ class Dispatcher:
             if error is None:
                 queue.succeed(tx, row)
                 return
-            status = queue.fail(tx, row, error, self._delays)
-        level = log.error if status is InvocationStatus.FAILED else log.warning
-        level("function_failed", function=row["function_name"], source=row["source"], error=error, status=status)
+            due_at = queue.fail(tx, row, error, self._delays)
+        told = log.bind(function=row["function_name"], source=row["source"], error=error, attempt=row["attempts"] + 1)
+        if due_at is None:
+            told.error("function_failed", status=InvocationStatus.FAILED, next_attempt="none: this was the last")
+        else:
+            moment = datetime.fromtimestamp(due_at / 1000, UTC).isoformat(timespec="seconds")
+            told.warning("function_failed", status=InvocationStatus.PENDING, next_attempt=moment)
 
     def _prune(self) -> None:
         if self._clock() - self._pruned_at >= _PRUNE_EVERY:

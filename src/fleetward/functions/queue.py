@@ -67,16 +67,19 @@ def succeed(tx: Transaction, row: RowMapping) -> None:
     _finish(tx, row, InvocationStatus.SUCCEEDED, None)
 
 
-def fail(tx: Transaction, row: RowMapping, error: str, delays: Sequence[Millis]) -> InvocationStatus:
-    """Notes the error of this attempt; another one follows after `delays[attempt - 1]` ms unless it was the last."""
+def fail(tx: Transaction, row: RowMapping, error: str, delays: Sequence[Millis]) -> Millis | None:
+    """Notes the error of this attempt, and returns when the next one is due; None when it was the last.
+
+    The next one follows after `delays[attempt - 1]` ms.
+    """
     attempt = row["attempts"] + 1
     if attempt >= row["max_attempts"]:
         _finish(tx, row, InvocationStatus.FAILED, error)
-        return InvocationStatus.FAILED
-    delay = delays[min(attempt, len(delays)) - 1] if delays else 0
-    _change(tx, row["id"], status=_PENDING, due_at=tx.now + delay, last_error=error)
+        return None
+    due_at = tx.now + (delays[min(attempt, len(delays)) - 1] if delays else 0)
+    _change(tx, row["id"], status=_PENDING, due_at=due_at, last_error=error)
     tx.touch("invocation", row["id"])
-    return _PENDING
+    return due_at
 
 
 def give_up(tx: Transaction, row: RowMapping, error: str) -> None:

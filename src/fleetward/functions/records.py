@@ -96,18 +96,29 @@ class InvocationStatus(StrEnum):
 
 def failure(error_type: str, message: str, request_id: str = "") -> Answer:
     """An error document as the Lambda service itself writes it."""
-    document = {"errorType": error_type, "errorMessage": f"RequestId: {request_id} Error: {message}"}
+    document = {"errorType": error_type, "errorMessage": _of_request(request_id) + message}
     return Answer(json.dumps(document).encode(), error_type)
 
 
 def with_request_id(answer: Answer, request_id: str) -> Answer:
-    """An error from importing the handler does not know the request it failed: it gets its id here."""
+    """What went wrong before the process took the event does not know the request it failed: it gets its id here."""
     if answer.error_type is None:
         return answer
     try:
         document = json.loads(answer.payload)
     except ValueError:
         return answer
-    if not isinstance(document, dict) or document.get("requestId") != "":
+    if not isinstance(document, dict):
         return answer
-    return Answer(json.dumps({**document, "requestId": request_id}).encode(), answer.error_type)
+    message = str(document.get("errorMessage", ""))
+    if message.startswith(_of_request("")):
+        document["errorMessage"] = _of_request(request_id) + message.removeprefix(_of_request(""))
+    elif document.get("requestId") == "":
+        document["requestId"] = request_id
+    else:
+        return answer
+    return Answer(json.dumps(document).encode(), answer.error_type)
+
+
+def _of_request(request_id: str) -> str:
+    return f"RequestId: {request_id} Error: "

@@ -150,9 +150,19 @@ async def choose(user: str, data_dir: Path | None = None) -> Sandbox:
         if not reason:
             return candidate
         candidate.space.close()
-    log.warning("functions_not_isolated", reason=reason, landlock=landlock.version() > 0)
+    log.warning("functions_not_isolated", reason=reason, **_consequence(user))
     no_view = await asyncio.to_thread(view.lack, _ROOM, False)
     return Sandbox(None, _own_name(), reason, no_view, hidden, Space(None))
+
+
+def _consequence(user: str) -> dict[str, str]:
+    """What it means that functions have no user of their own, and what would change it."""
+    kept = "Landlock keeps them from the data folder and from one another"
+    bare = "nothing keeps them from the data folder: let only people you trust create functions"
+    return {
+        "effect": f"functions run as the server's own user; {kept if landlock.version() else bare}",
+        "remedy": f"run the server as root with a Python that the user {user} can read; --function-user names another",
+    }
 
 
 def _own_name() -> str:

@@ -59,6 +59,8 @@ class Worker:
         self._keeper: asyncio.subprocess.Process | None = None
         self._watching: asyncio.Task[None] | None = None
         self._init_milliseconds: float | None = None
+        self._starting = True
+        self._left_at_start = ""
         self._current = ""
         self._scratch: Path | None = None
 
@@ -77,6 +79,10 @@ class Worker:
             await self._close()
         await self.idle()
         self._init_milliseconds = (time.perf_counter() - began) * 1000
+        self._starting = False
+        if self._left_at_start:
+            took = f"Init Duration: {self._init_milliseconds:.2f} ms"
+            self._output.note(f"INIT_REPORT {took}\tPhase: init\tStatus: error\tError Type: Runtime.ExitError")
 
     async def idle(self) -> bool:
         """Waits until the process can take an event; False when it never will."""
@@ -93,6 +99,8 @@ class Worker:
         self._output.begin()
         self._output.note(f"START RequestId: {event.request_id} Version: $LATEST")
         self._current = event.request_id
+        if self._left_at_start:
+            self._note_exit(self._left_at_start)
         began = time.perf_counter()
         status: list[str] = []
         try:
@@ -153,9 +161,16 @@ class Worker:
         reason = _exit_reason(await keeper.wait())
         self._output.drain()
         if not self._api.failed:
-            self._output.note(f"RequestId: {self._current} Error: {reason}\nRuntime.ExitError")
+            if self._starting:
+                self._left_at_start = reason
+            else:
+                self._note_exit(reason)
         self._api.fail(failure("Runtime.ExitError", reason, self._current))
         await self._close()
+
+    def _note_exit(self, reason: str) -> None:
+        request = f"RequestId: {self._current} " if self._current else ""
+        self._output.note(f"{request}Error: {reason}\nRuntime.ExitError")
 
     async def _close(self) -> None:
         self._api.close()

@@ -115,6 +115,12 @@ def parse(
     return Policy(name, denies, allows, folds_keys=keys is None)
 
 
+def action_names(text: str, max_characters: int = MAX_CHARACTERS) -> list[str]:
+    """The actions that the statements of a valid policy name, as they are written."""
+    statements = _several(load(text, max_characters)["Statement"])
+    return [name for block in statements for name in _either(block, "Action", "")[1]]
+
+
 def load(text: str, max_characters: int) -> Any:
     if len(text) > MAX_TEXT or len("".join(text.split())) > max_characters:
         raise malformed(f"it is longer than {max_characters} characters, white space not counted")

@@ -48,7 +48,9 @@ CA_VALIDITY = timedelta(days=20 * 365 + 5)
 SERVER_VALIDITY = timedelta(days=824)
 """With the skew 825 days, the most that common clients accept."""
 
-RENEW_BEFORE = timedelta(days=30)
+RENEW_BEFORE = SERVER_VALIDITY / 3
+"""A server's certificate is made anew when no more than this of its life is left."""
+
 DEVICE_NOT_AFTER = datetime(2049, 12, 31, 23, 59, 59, tzinfo=UTC)
 DEVICE_SUBJECT = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "AWS IoT Certificate")])
 """Validity and subject as CreateKeysAndCertificate gives them."""
@@ -120,7 +122,7 @@ class Authority:
     def issue_server(self, names: Sequence[str], now: Millis) -> tuple[Path, Path]:
         """(certificate file, key file) of the broker's certificate for `names`: host names and IP addresses.
 
-        It is made anew when the names are others, when it has less than 30 days to live, or when it is not ours.
+        It is made anew when the names are others, when less than a third of its life is left, or when it is not ours.
         """
         certificate_file, key_file = self.folder / "broker.pem", self.folder / "broker.key"
         wanted = _alternative_names(names)

@@ -5,10 +5,8 @@ AWS IoT Device Defender developer guide, "Sending metrics from devices": the top
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, TypeAlias
 
 import structlog
@@ -16,6 +14,7 @@ import structlog
 from fleetward.detect import custom_metrics
 from fleetward.detect.inputs import Report
 from fleetward.gateway.doors import Arrival, Clock, Publish
+from fleetward.gateway.handover import HandOver
 from fleetward.meter.report_order import ReportOrder
 from fleetward.meter.reports import DELTAS, DeviceReport, Encoding, Malformed, encode, read
 from fleetward.registry.view import FleetView
@@ -28,7 +27,6 @@ log = structlog.get_logger()
 REPORT_TOPIC = re.compile(r"\$aws/things/([^/]+)/defender/metrics/(json|cbor)")
 
 MAX_NAME_BYTES = 128
-DRAIN_SECONDS = 2.0
 
 MALFORMED = ("InvalidPayload", "Malformed metrics report")
 NOT_NEWER = ("InvalidPayload", "report_id must be greater than that of the report before")
@@ -70,51 +68,30 @@ class ReportDesk:
         self._order = ReportOrder()
         self._waiting = Waiting()
         self._types: Mapping[str, str] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping = False
+        self._arrivals = HandOver(self._waiting.take, self._carry_out)
         database.on_commit(self._committed)
 
     async def start(self) -> None:
         """Takes reports from now on, on the running loop."""
-        self._arrived = asyncio.Event()
-        self._task = asyncio.create_task(self._work())
-        self._loop = asyncio.get_running_loop()
+        await self._arrivals.start()
 
     async def stop(self) -> None:
-        """Takes what waits, for as long as DRAIN_SECONDS; what comes now is dropped."""
-        loop, self._loop = self._loop, None
-        if loop is None:
-            return
-        self._stopping = True
-        self._arrived.set()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._task, DRAIN_SECONDS)
+        """Takes what waits, within bounds; what comes now is dropped."""
+        await self._arrivals.stop()
 
     def arrival(self, arrival: Arrival) -> bool:
         """Takes a report from any thread; False for a message that is for somebody else."""
         if REPORT_TOPIC.fullmatch(arrival.topic) is None:
             return False
-        loop = self._loop
-        if loop is not None and self._waiting.put(arrival):
-            with suppress(RuntimeError):  # the house is gone
-                loop.call_soon_threadsafe(self._arrived.set)
+        if self._arrivals.is_open and self._waiting.put(arrival):
+            self._arrivals.wake()
         return True
 
-    async def _work(self) -> None:
-        """Takes one report after the other, and lets the rest of the house have its turn in between."""
-        while True:
-            arrival = self._waiting.take()
-            if arrival is None:
-                if self._stopping:
-                    return
-                self._arrived.clear()
-                await self._arrived.wait()
-                continue
-            try:
-                await self._answer(arrival)
-            except Exception:
-                log.exception("report_failed", topic=arrival.topic, device=arrival.device)
-            await asyncio.sleep(0)
+    async def _carry_out(self, arrival: Arrival) -> None:
+        try:
+            await self._answer(arrival)
+        except Exception:
+            log.exception("report_failed", topic=arrival.topic, device=arrival.device)
 
     async def _answer(self, arrival: Arrival) -> None:
         match = REPORT_TOPIC.fullmatch(arrival.topic)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import replace
 
 from fleetward.gateway.doors import Arrival
+from fleetward.gateway.handover import TakingTurns
 from fleetward.meter.reports import MAX_PAYLOAD
 
 PER_DEVICE = 100
@@ -19,7 +20,7 @@ class Waiting:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._queues: dict[str, deque[Arrival]] = {}
+        self._waiting: TakingTurns[Arrival] = TakingTurns()
         self._of_device: Counter[tuple[str, str]] = Counter()
         self._bytes = 0
 
@@ -31,10 +32,9 @@ class Waiting:
         with self._lock:
             if self._of_device[device] >= PER_DEVICE or self._bytes + size > BYTES:
                 return False
-            queue = self._queues.setdefault(arrival.certificate_id, deque())
-            if len(queue) >= PER_CERTIFICATE:
+            if self._waiting.waiting(arrival.certificate_id) >= PER_CERTIFICATE:
                 return False
-            queue.append(arrival)
+            self._waiting.put(arrival.certificate_id, arrival)
             self._of_device[device] += 1
             self._bytes += size
             return True
@@ -42,13 +42,9 @@ class Waiting:
     def take(self) -> Arrival | None:
         """The oldest report of the certificate that has waited longest; None when nothing waits."""
         with self._lock:
-            if not self._queues:
+            arrival = self._waiting.take()
+            if arrival is None:
                 return None
-            certificate = next(iter(self._queues))
-            queue = self._queues.pop(certificate)
-            arrival = queue.popleft()
-            if queue:
-                self._queues[certificate] = queue
             self._bytes -= _size(arrival)
             self._of_device[_device(arrival)] -= 1
             if not self._of_device[_device(arrival)]:

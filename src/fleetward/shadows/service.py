@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import ParamSpec, TypeAlias
 
 import structlog
 
 from fleetward import errors
 from fleetward.gateway.doors import Arrival, Clock, Publish
+from fleetward.gateway.handover import HandOver
 from fleetward.shadows import answers, records
 from fleetward.shadows.document import delta_of
 from fleetward.shadows.records import Key
@@ -27,9 +27,6 @@ log = structlog.get_logger()
 P = ParamSpec("P")
 
 REQUEST_TOPIC = re.compile(r"(\$aws/things/([^/]{1,128})/shadow/(?:name/([^/]{1,64})/)?)(get|update|delete)")
-
-DRAIN_SECONDS = 2.0
-"""What was acknowledged to devices and still waits is carried out before a stop; this is the time it has."""
 
 Send: TypeAlias = Callable[[Publish], Awaitable[object]]
 
@@ -49,59 +46,37 @@ class Shadows:
         self._publish = publish
         self._turns = Turns()
         self._busy = asyncio.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping = False
+        self._requests = HandOver(self._turns.take, self._carry_out)
 
     # --- requests of devices ------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Takes requests from now on, on the running loop."""
-        self._waiting = asyncio.Event()
-        self._task = asyncio.create_task(self._work())
-        self._loop = asyncio.get_running_loop()
+        await self._requests.start()
 
     async def stop(self) -> None:
-        """Carries out what waits, for as long as DRAIN_SECONDS; what comes now is dropped."""
-        loop, self._loop = self._loop, None
-        if loop is None:
-            return
-        self._stopping = True
-        self._waiting.set()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._task, DRAIN_SECONDS)
+        """Carries out what waits, within bounds; what comes now is dropped."""
+        await self._requests.stop()
 
     def arrival(self, arrival: Arrival) -> bool:
         """Takes a message on a shadow's request topic, on any thread; False for one that is for somebody else."""
-        if REQUEST_TOPIC.fullmatch(arrival.topic) is None:
+        if not is_request(arrival.topic):
             return False
-        loop = self._loop
-        if loop is not None and self._turns.put(arrival, arrival.time):
-            with suppress(RuntimeError):  # the house is gone
-                loop.call_soon_threadsafe(self._waiting.set)
+        if self._requests.is_open and self._turns.put(arrival, arrival.time):
+            self._requests.wake()
         return True
-
-    async def _work(self) -> None:
-        """Carries out one request after the other, and lets the rest of the house have its turn in between."""
-        while not self._stopping or self._turns.has_more():
-            request = self._turns.take()
-            if request is None:
-                self._waiting.clear()
-                await self._waiting.wait()
-                continue
-            try:
-                await self._carry_out(request)
-            except Exception:
-                log.exception("shadow_request_failed", topic=request.arrival.topic, device=request.arrival.device)
-            finally:
-                self._turns.done(request)
-            await asyncio.sleep(0)
 
     async def _carry_out(self, request: Request) -> None:
         arrival = request.arrival
-        if request.refused:
-            await self._reject(arrival.topic, arrival.payload, errors.Throttling("Too many requests"))
-        else:
-            await self.answer(arrival.topic, arrival.payload, arrival.certificate_id)
+        try:
+            if request.refused:
+                await self._reject(arrival.topic, arrival.payload, errors.Throttling("Too many requests"))
+            else:
+                await self.answer(arrival.topic, arrival.payload, arrival.certificate_id)
+        except Exception:
+            log.exception("shadow_request_failed", topic=arrival.topic, device=arrival.device)
+        finally:
+            self._turns.done(request)
 
     # --- requests by topic --------------------------------------------------------------------------------------------
 

@@ -7,10 +7,11 @@ reference, "AWS IoT Device Shadow service": in-flight messages, and requests per
 from __future__ import annotations
 
 import threading
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass, replace
 
 from fleetward.gateway.doors import Arrival
+from fleetward.gateway.handover import TakingTurns
 from fleetward.model import Millis
 from fleetward.shadows.request import MAX_REQUEST_BYTES
 
@@ -46,7 +47,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: dict[str, deque[Request]] = {}
+        self._waiting: TakingTurns[Request] = TakingTurns()
         self._count = self._bytes = 0
         self._in_flight: Counter[tuple[str, str]] = Counter()
         self._second = 0
@@ -56,9 +57,8 @@ class Turns:
         """Lets a request wait for its turn, as one to be refused if need be; False when it is dropped."""
         request = Request(replace(arrival, payload=arrival.payload[: MAX_REQUEST_BYTES + 1]))
         with self._lock:
-            queue = self._waiting.get(arrival.certificate_id, ())
             full = self._count >= WAITING or self._bytes + request.size > WAITING_BYTES
-            if full or len(queue) >= WAITING_PER_CERTIFICATE:
+            if full or self._waiting.waiting(arrival.certificate_id) >= WAITING_PER_CERTIFICATE:
                 return False
             under_way = self._in_flight[request.device]
             if under_way >= IN_FLIGHT + REFUSALS:
@@ -66,7 +66,7 @@ class Turns:
             if under_way >= IN_FLIGHT or self._is_too_fast(request.device, now):
                 request = replace(request, refused=True)
             self._in_flight[request.device] += 1
-            self._waiting.setdefault(arrival.certificate_id, deque()).append(request)
+            self._waiting.put(arrival.certificate_id, request)
             self._count += 1
             self._bytes += request.size
             return True
@@ -74,20 +74,11 @@ class Turns:
     def take(self) -> Request | None:
         """The next request: the oldest of the certificate that has waited longest; `done` must follow."""
         with self._lock:
-            if not self._waiting:
-                return None
-            certificate = next(iter(self._waiting))
-            queue = self._waiting.pop(certificate)
-            request = queue.popleft()
-            if queue:
-                self._waiting[certificate] = queue
-            self._count -= 1
-            self._bytes -= request.size
+            request = self._waiting.take()
+            if request is not None:
+                self._count -= 1
+                self._bytes -= request.size
             return request
-
-    def has_more(self) -> bool:
-        with self._lock:
-            return bool(self._waiting)
 
     def done(self, request: Request) -> None:
         with self._lock:

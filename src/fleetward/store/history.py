@@ -1,6 +1,7 @@
 """The metric history in DuckDB: one wide row per (window, duration, thing), four columns per basic metric.
 
 Every other value in use has a row of its own in `datapoints`: by the end of its window, or the time of its report.
+Both know a thing by its number in `names`: finding one thing's rows among millions compares integers.
 
 A crash leaves a consistent file: DuckDB logs a commit ahead in `<file>.wal` and replays that when it opens. The same
 window may be appended again, as a replay after a crash does; it then replaces what was there.
@@ -10,25 +11,44 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import duckdb
 import numpy as np
+from numpy.typing import NDArray
 
 from fleetward.detect.outcome import Datum, MetricRows, WindowRows
-from fleetward.meter.batch import Column
+from fleetward.meter.batch import Column, Ids
 from fleetward.meter.metrics import BASIC, METRICS, Kind
 from fleetward.model import Millis, Value
 
+MAX_DURATION = 86_400
+"""Seconds of the longest window."""
+
 _PARTS = ("count", "total", "minimum", "maximum")
 _MERGED = {"count": "sum", "total": "sum", "minimum": "min", "maximum": "max"}
-_DATAPOINTS = (
-    "CREATE TABLE IF NOT EXISTS datapoints (stamp BIGINT, thing VARCHAR, metric VARCHAR, dimension VARCHAR,"
-    " seconds INTEGER, total DOUBLE, minimum DOUBLE, maximum DOUBLE, observations BIGINT, elements VARCHAR)"
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS names (number INTEGER, name VARCHAR)",
+    "CREATE TABLE IF NOT EXISTS windows (start BIGINT, seconds INTEGER, thing INTEGER)",
+    "CREATE TABLE IF NOT EXISTS datapoints (stamp BIGINT, thing INTEGER, metric VARCHAR, dimension VARCHAR,"
+    " seconds INTEGER, total DOUBLE, minimum DOUBLE, maximum DOUBLE, observations BIGINT, elements VARCHAR)",
 )
-_IS_KEY = "stamp = ? AND thing = ? AND metric = ? AND dimension = ? AND seconds = ?"
+_NUMBER_OF = "thing = (SELECT number FROM names WHERE name = ?)"
+_NUMBERS = "SELECT place, number FROM arrived JOIN names USING (name)"
+_NAME_NEW_ONES = (
+    "INSERT INTO names SELECT row_number() OVER () + (SELECT coalesce(max(number), 0) FROM names), name"
+    " FROM (SELECT DISTINCT name FROM arrived ANTI JOIN names USING (name))"
+)
+_FORGET_NAMES = (
+    "DELETE FROM names WHERE number NOT IN (SELECT thing FROM windows UNION ALL SELECT thing FROM datapoints)"
+)
+_REPLACE_DATA = (
+    "DELETE FROM datapoints AS old USING arrived AS new WHERE old.stamp BETWEEN ? AND ? AND old.stamp = new.stamp"
+    " AND old.thing = new.thing AND old.metric = new.metric AND old.dimension = new.dimension"
+    " AND old.seconds = new.seconds"
+)
 _CONFIG = {
     "threads": "2",
     "memory_limit": "512MB",
@@ -36,6 +56,8 @@ _CONFIG = {
     "autoload_known_extensions": "false",
     "enable_external_access": "false",
 }
+
+Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 
 
 class MetricValue(NamedTuple):
@@ -71,9 +93,10 @@ class History:
     def open(cls, path: Path) -> History:
         """Opens the file, made readable by its owner only; a basic metric that is new gets its columns."""
         connection = duckdb.connect(str(path), config=dict(_CONFIG))
-        connection.execute("CREATE TABLE IF NOT EXISTS windows (start BIGINT, seconds INTEGER, thing VARCHAR)")
+        for table in _TABLES:
+            connection.execute(table)
+        _number_things(connection)
         known = {row[0] for row in connection.execute("SELECT column_name FROM (DESCRIBE windows)").fetchall()}
-        connection.execute(_DATAPOINTS)
         for column in (f"{metric}.{part}" for metric in BASIC for part in _PARTS):
             if column not in known:
                 connection.execute(f'ALTER TABLE windows ADD COLUMN "{column}" BIGINT')
@@ -84,35 +107,29 @@ class History:
     def append(self, rows: WindowRows) -> None:
         """Stores one window; a second row of one name, from its life as another identity, is added to the first."""
         metrics = {metric: columns for metric, columns in rows.metrics.items() if metric in BASIC}
-        targets = ", ".join(f'"{metric}.{part}"' for metric in metrics for part in _PARTS)
-        twice = len(set(rows.names)) < len(rows.names)
-        values = ", ".join(_value(metric, part, merged=twice) for metric in metrics for part in _PARTS)
         window = [rows.start, rows.duration_seconds]
         with self._connection.cursor() as cursor:
             cursor.begin()
+            things = _numbered(cursor, rows.names)
             cursor.execute("DELETE FROM windows WHERE start = ? AND seconds = ?", window)
             if rows.names and metrics:
-                cursor.register("arrived", _table(rows.names, metrics))
-                cursor.execute(
-                    f"INSERT INTO windows (start, seconds, thing, {targets})"  # noqa: S608 - names from METRICS only
-                    f" SELECT ?, ?, thing, {values} FROM arrived{' GROUP BY thing' if twice else ''}",
-                    window,
-                )
+                _append_wide(cursor, window, things, metrics)
             for column, parts in rows.columns.items():
-                _append_column(cursor, rows, column, parts)
+                _append_column(cursor, window, things, column, parts)
             cursor.commit()
         self._protect()
 
     def append_data(self, data: Sequence[Datum]) -> None:
-        """Stores values one by one; the same value again, as a replay brings it, replaces what was there."""
+        """Stores single values; the same value again, as a replay brings it, replaces what was there."""
         if not data:
             return
-        keys = [(datum.time, datum.thing, datum.metric, datum.dimension, datum.duration_seconds) for datum in data]
+        stamps = [datum.time for datum in data]
         with self._connection.cursor() as cursor:
             cursor.begin()
-            cursor.executemany(f"DELETE FROM datapoints WHERE {_IS_KEY}", keys)  # noqa: S608
-            rows = [(*key, *_parts_of(datum.value)) for key, datum in zip(keys, data, strict=True)]
-            cursor.executemany("INSERT INTO datapoints VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            things = _numbered(cursor, [datum.thing for datum in data])
+            cursor.register("arrived", _data_table(data, things))
+            cursor.execute(_REPLACE_DATA, [min(stamps), max(stamps)])
+            cursor.execute("INSERT INTO datapoints SELECT * FROM arrived")
             cursor.commit()
         self._protect()
 
@@ -122,30 +139,44 @@ class History:
             return self._datapoints(thing, metric, start, end, dimension)
         columns = ", ".join(f'"{metric}.{part}"' for part in ("total", "minimum", "maximum", "count"))
         found = self._all(
-            f"SELECT start + 1000 * seconds AS stamp, seconds, {columns} FROM windows"  # noqa: S608
-            f' WHERE thing = ? AND stamp BETWEEN ? AND ? AND "{metric}.count" IS NOT NULL ORDER BY stamp, seconds',
-            [thing, start, end],
+            f"SELECT start + 1000 * seconds AS stamp, seconds, {columns} FROM windows WHERE {_NUMBER_OF}"  # noqa: S608
+            f' AND start BETWEEN ? AND ? AND stamp BETWEEN ? AND ? AND "{metric}.count" IS NOT NULL'
+            " ORDER BY stamp, seconds",
+            [thing, start - 1000 * MAX_DURATION, end, start, end],
         )
         return [MetricValue(*row) for row in found]
 
     def _datapoints(self, thing: str, metric: str, start: Millis, end: Millis, dimension: str) -> list[MetricValue]:
         found = self._all(
-            "SELECT stamp, seconds, total, minimum, maximum, observations, elements FROM datapoints WHERE thing = ?"
-            " AND metric = ? AND dimension = ? AND stamp BETWEEN ? AND ? ORDER BY stamp, seconds",
+            "SELECT stamp, seconds, total, minimum, maximum, observations, elements FROM datapoints"  # noqa: S608
+            f" WHERE {_NUMBER_OF} AND metric = ? AND dimension = ? AND stamp BETWEEN ? AND ? ORDER BY stamp, seconds",
             [thing, metric, dimension, start, end],
         )
         return [_metric_value(metric, *row) for row in found]
 
     def things(self) -> list[str]:
         """The names of all things that have a row, sorted."""
-        found = self._all("SELECT thing FROM windows UNION SELECT thing FROM datapoints ORDER BY thing")
-        return [name for (name,) in found]
+        return list(self.numbers())
+
+    def numbers(self) -> dict[str, int]:
+        """The same, with the number that each has in the tables."""
+        return dict(self._all("SELECT name, number FROM names ORDER BY name"))
 
     def prune(self, before: Millis) -> None:
         """Forgets the windows that started before that time."""
         with self._connection.cursor() as cursor:
+            cursor.begin()
             cursor.execute("DELETE FROM windows WHERE start < ?", [before])
             cursor.execute("DELETE FROM datapoints WHERE stamp < ?", [before])
+            cursor.execute(_FORGET_NAMES)
+            cursor.commit()
+
+    def columns(self, query: str, parameters: Iterable[Any], **tables: Arrays) -> dict[str, NDArray[Any]]:
+        """The columns of a query's answer, masked where there is no value; `tables` can be joined under their names."""
+        with self._connection.cursor() as cursor:
+            for name, arrays in tables.items():
+                cursor.register(name, arrays)
+            return dict(cursor.execute(query, list(parameters)).fetchnumpy())
 
     def close(self) -> None:
         self._connection.close()
@@ -161,25 +192,76 @@ class History:
                 os.chmod(path, 0o600)
 
 
-def _append_column(cursor: duckdb.DuckDBPyConnection, rows: WindowRows, column: Column, parts: MetricRows) -> None:
-    metric, dimension = column
-    stamp = rows.start + 1000 * rows.duration_seconds
-    key = [stamp, metric, dimension, rows.duration_seconds]
+def _number_things(connection: duckdb.DuckDBPyConnection) -> None:
+    """Brings a file up to date in which each row had the name of its thing."""
+    for table in ("windows", "datapoints"):
+        found = connection.execute(f"SELECT typeof(thing) FROM {table} LIMIT 1").fetchone()  # noqa: S608
+        if found == ("VARCHAR",):
+            connection.begin()
+            connection.execute(f"CREATE TEMP VIEW arrived AS SELECT thing AS name FROM {table}")  # noqa: S608
+            connection.execute(_NAME_NEW_ONES)
+            connection.execute("DROP VIEW arrived")
+            numbered = f"SELECT {table}.* REPLACE (number AS thing) FROM {table} JOIN names ON thing = name"  # noqa: S608
+            connection.execute(f"CREATE TABLE numbered AS {numbered}")
+            connection.execute(f"DROP TABLE {table}")
+            connection.execute(f"ALTER TABLE numbered RENAME TO {table}")
+            connection.commit()
+
+
+def _numbered(cursor: duckdb.DuckDBPyConnection, names: Sequence[str]) -> Ids:
+    """The number of each name; new ones get one."""
+    cursor.register("arrived", {"name": np.array(names, dtype=object), "place": np.arange(len(names))})
+    found = cursor.execute(_NUMBERS).fetchnumpy()
+    if len(found["place"]) < len(names):
+        cursor.execute(_NAME_NEW_ONES)
+        found = cursor.execute(_NUMBERS).fetchnumpy()
+    numbers = np.empty(len(names), dtype=np.int64)
+    numbers[found["place"]] = found["number"]
+    return numbers
+
+
+def _append_wide(
+    cursor: duckdb.DuckDBPyConnection, window: Sequence[int], things: Ids, metrics: Mapping[str, MetricRows]
+) -> None:
+    twice = len(np.unique(things)) < len(things)
+    targets = ", ".join(f'"{metric}.{part}"' for metric in metrics for part in _PARTS)
+    values = ", ".join(_value(metric, part, merged=twice) for metric in metrics for part in _PARTS)
+    cursor.register("arrived", _wide_table(things, metrics))
+    cursor.execute(
+        f"INSERT INTO windows (start, seconds, thing, {targets})"  # noqa: S608 - names from METRICS only
+        f" SELECT ?, ?, thing, {values} FROM arrived{' GROUP BY thing' if twice else ''}",
+        window,
+    )
+
+
+def _append_column(
+    cursor: duckdb.DuckDBPyConnection, window: Sequence[int], things: Ids, column: Column, parts: MetricRows
+) -> None:
+    (start, seconds), (metric, dimension) = window, column
+    key = [start + 1000 * seconds, metric, dimension, seconds]
     cursor.execute("DELETE FROM datapoints WHERE stamp = ? AND metric = ? AND dimension = ? AND seconds = ?", key)
-    names = np.array(rows.names, dtype=object)[parts.has]
-    if len(names):
+    if parts.has.any():
         numbers = {part: getattr(parts, part)[parts.has] for part in _PARTS}
-        cursor.register("arrived", {"thing": names, **numbers})
+        cursor.register("arrived", {"thing": things[parts.has], **numbers})
         cursor.execute(
             "INSERT INTO datapoints SELECT ?, thing, ?, ?, ?, total, minimum, maximum, count, NULL FROM arrived", key
         )
 
 
-def _parts_of(value: Value) -> tuple[Any, ...]:
-    """(total, minimum, maximum, observations, elements) of one value."""
-    if isinstance(value, tuple):
-        return (len(value), len(value), len(value), 1, json.dumps(value))
-    return (value, value, value, 1, None)
+def _data_table(data: Sequence[Datum], things: Ids) -> Arrays:
+    """In the order of the table's columns."""
+    numbers = np.array([len(one.value) if isinstance(one.value, tuple) else one.value for one in data], np.float64)
+    listed = [json.dumps(one.value) if isinstance(one.value, tuple) else None for one in data]
+    return {
+        "stamp": np.array([one.time for one in data], np.int64),
+        "thing": things,
+        "metric": np.array([one.metric for one in data], object),
+        "dimension": np.array([one.dimension for one in data], object),
+        "seconds": np.array([one.duration_seconds for one in data], np.int32),
+        **dict.fromkeys(("total", "minimum", "maximum"), numbers),
+        "observations": np.ones(len(data), np.int64),
+        "elements": np.array(listed, object),
+    }
 
 
 def _metric_value(
@@ -198,8 +280,8 @@ def _value(metric: str, part: str, merged: bool) -> str:
     return f'CASE WHEN "{metric}.has" THEN {value} END'
 
 
-def _table(names: tuple[str, ...], metrics: dict[str, MetricRows]) -> dict[str, Any]:
-    table: dict[str, Any] = {"thing": np.array(names, dtype=object)}
+def _wide_table(things: Ids, metrics: Mapping[str, MetricRows]) -> Arrays:
+    table: dict[str, NDArray[Any]] = {"thing": things}
     for metric, rows in metrics.items():
         table[f"{metric}.has"] = rows.has
         for part in _PARTS:

@@ -19,13 +19,13 @@ from typing import Any, TypeVar
 
 import structlog
 
-from fleetward.detect.inputs import Configure, Enroll, Input, Release, Report, Withdraw
+from fleetward.detect.inputs import Configure, Enroll, EnrollMany, Input, Release, Report, Withdraw
 from fleetward.detect.kernel import Kernel, Outcome
 from fleetward.meter.batch import Batch
 
 log = structlog.get_logger()
 
-VERSION = 2
+VERSION = 3
 """Of the snapshot's layout: raise it whenever a class of the kernel's state changes its members."""
 
 MAX_RECORD = 1 << 28
@@ -34,7 +34,7 @@ SYNC_SECONDS = 1.0
 _MAGIC = b"FLEETWARD-KERNEL"
 _SNAPSHOT = struct.Struct("<16sIQ32s")  # magic, version, number of the last input in it, SHA-256 of the pickle
 _RECORD = struct.Struct("<QII")  # number of the input, length and CRC-32 of the pickle
-_INPUTS: tuple[type[Any], ...] = (Batch, Configure, Enroll, Withdraw, Release, Report)
+_INPUTS: tuple[type[Any], ...] = (Batch, Configure, Enroll, EnrollMany, Withdraw, Release, Report)
 
 _sync = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
 

@@ -1,7 +1,7 @@
 """The metric history as the inputs of a kernel: one batch per step of time, with what began in it.
 
-A stored window is counted whole at its start; a device with a count of 0 was connected. Blocks, and reads a day at a
-time.
+A stored window is counted whole at its start; a device with a count of 0 was connected. Blocks, and reads some hours at
+a time.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ import math
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any
 
-import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,15 +21,14 @@ from fleetward.detect.lint import Past
 from fleetward.meter.batch import Batch, Cells, Column, Ids
 from fleetward.meter.metrics import BASIC, METRICS, Kind
 from fleetward.model import Behavior, Millis, StaticCriterion, ValueKind
-from fleetward.store.history import History
+from fleetward.store.history import Arrays, History
 
 DAY = 86_400_000
 DEFAULT_SECONDS = 300
+READ_AT_ONCE = DAY // 8
 
 _PARTS = ("count", "total", "minimum", "maximum")
 _VIOLATES = {"less-than": ">=", "less-than-equals": ">", "greater-than": "<=", "greater-than-equals": "<"}
-
-Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 
 
 class PastInputs:
@@ -51,8 +49,9 @@ class PastInputs:
         self._history = history
         self._basic = sorted({metric for metric, dimension in columns if metric in BASIC and not dimension})
         self._others = sorted(set(columns) - {(metric, "") for metric in self._basic})
-        self._names = {id: name for name, id in ids.items() if id < 0}
-        self._ids = {"thing": np.array(list(ids), dtype=object), "id": np.array(list(ids.values()), dtype=np.int64)}
+        numbers = {number: name for name, number in history.numbers().items() if name in ids}
+        self._ids = {"thing": np.array(list(numbers)), "id": np.array([ids[name] for name in numbers.values()])}
+        self._named = {ids[name]: name for name in numbers.values()}
         self._since, self._until = since, until
         self._numbers = 0
         self.kept = self._kept()
@@ -73,29 +72,34 @@ class PastInputs:
         return {column: windows for column, windows in kept.items() if windows}
 
     def __iter__(self) -> Iterator[Input]:
-        for day in range(self._since, self._until, DAY):
-            steps = _Steps(self._step)
-            self._read_windows(steps, day, min(day + DAY, self._until))
-            for metric, dimension in self._others:
-                self._read_datapoints(steps, (metric, dimension), day, min(day + DAY, self._until))
-            yield from self._inputs(steps, min(day + DAY, self._until))
+        for start in range(self._since, self._until, READ_AT_ONCE):
+            end, steps = min(start + READ_AT_ONCE, self._until), _Steps(self._step)
+            self._read_windows(steps, start, end)
+            for column in self._others:
+                self._read_datapoints(steps, column, start, end)
+            yield from self._inputs(steps, start, end)
 
-    def _inputs(self, steps: _Steps, end: Millis) -> Iterator[Input]:
-        """The steps of one day; time that no window covers is a gap, as it was when the server was down."""
+    def _inputs(self, steps: _Steps, begin: Millis, end: Millis) -> Iterator[Input]:
+        """The steps of what was read; time that no window covers is a gap, as it was when the server was down."""
         starts = sorted(steps.cells.keys() | steps.reports.keys() | steps.present.keys())
+        yield from self._idle(-(-begin // self._step) * self._step, starts[0] if starts else end)
         for start, following in pairwise([*starts, end]):
             self._covered = max(self._covered, start + self._step, steps.ends.get(start, 0))
             yield from steps.reports.get(start, ())
             yield self._batch(start, steps.cells.get(start, {}), steps.present.get(start, ()))
-            for empty in range(start + self._step, min(following, self._covered), self._step):
-                yield self._batch(empty, {}, ())
+            yield from self._idle(start + self._step, following)
+
+    def _idle(self, start: Millis, until: Millis) -> Iterator[Input]:
+        """Steps in which nothing begins, within windows that go on."""
+        for step in range(start, min(until, self._covered), self._step):
+            yield self._batch(step, {}, ())
 
     def _batch(self, start: Millis, cells: Mapping[Column, Cells], present: Collection[Ids]) -> Batch:
         there = np.unique(np.concatenate([*present, np.empty(0, dtype=np.int64)]))
         mentioned = {int(id) for cell in cells.values() for id in cell.device[cell.device < 0]}
         mentioned.update(int(id) for id in there[there < 0])
         self._numbers += 1
-        names = {id: self._names[id] for id in mentioned}
+        names = {id: self._named[id] for id in mentioned}
         return Batch("past", self._numbers, start, start + self._step, names, there, there, cells)
 
     # --- reading ------------------------------------------------------------------------------------------------------
@@ -106,9 +110,7 @@ class PastInputs:
             return
         columns = ", ".join(f'"{metric}.{part}"' for metric in self._basic for part in _PARTS)
         query = f"SELECT start, seconds, id, {columns} FROM windows JOIN ids USING (thing) WHERE {_WITHIN}"  # noqa: S608
-        found = self._query(query, start=start, end=end)
-        order = np.argsort(found["start"], kind="stable")  # nearly sorted already: cheaper here than in the query
-        found = {name: column[order] for name, column in found.items()}
+        found = _by_start(self._query(query, start=start, end=end))
         starts = found["start"]
         for first, last in _runs(starts):
             group = {name: column[first:last] for name, column in found.items()}
@@ -131,7 +133,7 @@ class PastInputs:
         """Values that have rows of their own: of windows, which begin before their stamp, and of reports."""
         metric, dimension = column
         query = (
-            "SELECT stamp, seconds, id, thing, total, minimum, maximum, observations AS count, elements"  # noqa: S608
+            "SELECT stamp, seconds, id, total, minimum, maximum, observations AS count, elements"  # noqa: S608
             f" FROM datapoints JOIN ids USING (thing) WHERE {_BEGINS_WITHIN} AND {_IS_COLUMN} ORDER BY stamp, seconds"
         )
         found = self._query(query, metric, dimension, start=start, end=end)
@@ -145,28 +147,22 @@ class PastInputs:
                 self._add_reports(steps, column, stamp, group)
 
     def _add_reports(self, steps: _Steps, column: Column, stamp: Millis, group: Arrays) -> None:
-        for row, (id, name) in enumerate(zip(group["id"].tolist(), group["thing"].tolist(), strict=True)):
+        for row, id in enumerate(group["id"].tolist()):
             elements = _elements(group, row)
             value = _number(column[0], group["total"][row]) if elements is None else elements
             self._numbers += 1
-            steps.reports[steps.at(stamp)].append(Report(stamp, id, name, self._numbers, {column[0]: value}))
+            steps.reports[steps.at(stamp)].append(Report(stamp, id, self._named[id], self._numbers, {column[0]: value}))
 
     def _query(
         self, query: str, *parameters: Any, start: Millis | None = None, end: Millis | None = None
     ) -> dict[str, NDArray[Any]]:
         period = [self._since if start is None else start, self._until if end is None else end]
-        with _cursor(self._history) as cursor:
-            cursor.register("ids", self._ids)
-            return dict(cursor.execute(query, [*period, *parameters]).fetchnumpy())
+        return self._history.columns(query, [*period, *parameters], ids=self._ids)
 
 
 _WITHIN = "start >= ? AND start < ?"
 _IS_COLUMN = "metric = ? AND dimension = ?"
 _BEGINS_WITHIN = "stamp - 1000 * seconds >= ? AND stamp - 1000 * seconds < ?"
-
-
-def _cursor(history: History) -> duckdb.DuckDBPyConnection:
-    return history._connection.cursor()
 
 
 class _Steps:
@@ -189,6 +185,15 @@ class _Steps:
 
     def add(self, start: Millis, column: Column, cells: Cells) -> None:
         self.cells[self.at(start)][column] = cells
+
+
+def _by_start(found: Arrays) -> Arrays:
+    """The rows by the start of their window, as they nearly always are: cheaper here than in the query."""
+    starts = found["start"]
+    if (starts[1:] >= starts[:-1]).all():
+        return found
+    order = np.argsort(starts, kind="stable")
+    return {name: column[order] for name, column in found.items()}
 
 
 def _runs(keys: NDArray[Any]) -> Iterator[tuple[int, int]]:
@@ -226,12 +231,11 @@ def extremes(history: History, behavior: Behavior, since: Millis, until: Millis)
     if METRICS[metric].kind is Kind.SIZE:
         part = "maximum" if criterion.operator.is_upper_bound else "minimum"
     column, violates = f'"{metric}.{part}"', _VIOLATES[criterion.operator]
-    with _cursor(history) as cursor:
-        found = cursor.execute(
-            f"SELECT count(*), min({column}), max({column}), count(*) FILTER (WHERE {column} {violates} ?), min(start)"  # noqa: S608
-            f" FROM windows WHERE {_WITHIN} AND seconds = ? AND {column} IS NOT NULL",
-            [criterion.bound, since, until, behavior.duration_seconds],
-        ).fetchone()
-    if found is None or not found[0]:
-        return None
-    return Past(found[0], found[1], found[2], found[3], (until - found[4]) / DAY)
+    found = history.columns(
+        f"SELECT count(*) AS count, min({column}) AS low, max({column}) AS high,"  # noqa: S608
+        f" count(*) FILTER (WHERE {column} {violates} ?) AS flagged, min(start) AS first"
+        f" FROM windows WHERE {_WITHIN} AND seconds = ? AND {column} IS NOT NULL",
+        [criterion.bound, since, until, behavior.duration_seconds],
+    )
+    count, low, high, flagged, first = (column[0] for column in found.values())
+    return Past(int(count), int(low), int(high), int(flagged), (until - int(first)) / DAY) if count else None
