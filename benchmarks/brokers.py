@@ -18,8 +18,15 @@ DEBIAN = HOME / "debian"
 MOSQUITTO_CONFIG = """
 listener {port} 127.0.0.1
 allow_anonymous true
+user root
 # Its default would drop what the subscriber has not acknowledged yet.
 max_queued_messages 0
+"""
+MOSQUITTO_TLS = """
+cafile {data}/ca/ca.pem
+certfile {data}/ca/broker.pem
+keyfile {data}/ca/broker.key
+require_certificate true
 """
 AMQTT_CONFIG = """
 listeners:
@@ -59,6 +66,14 @@ class Broker:
 def mosquitto(folder: Path) -> Broker:
     program, libraries = _mosquitto_program()
     port = _configure(folder, MOSQUITTO_CONFIG)
+    environment = {"LD_LIBRARY_PATH": libraries} if libraries else {}
+    return Broker("mosquitto", port, start_peer([program, "-c", "config"], folder, port, environment))
+
+
+def mosquitto_over_tls(folder: Path, data: Path) -> Broker:
+    """With the authority and the server certificate of a Fleetward server's data folder."""
+    program, libraries = _mosquitto_program()
+    port = _configure(folder, MOSQUITTO_CONFIG + MOSQUITTO_TLS.format(data=data))
     environment = {"LD_LIBRARY_PATH": libraries} if libraries else {}
     return Broker("mosquitto", port, start_peer([program, "-c", "config"], folder, port, environment))
 

@@ -6,7 +6,7 @@ What can be made through the API is; copies of it by the ten thousand are writte
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,6 @@ from fleetward.client import ServerInfo, clients
 from fleetward.store.database import Database, sqlite_url
 from fleetward.store.tables.registry import thing_principals, things
 
-POLICY = "BenchPolicy"
 IDENTITIES = 50
 """Certificates that the devices of a TLS benchmark share out among themselves."""
 
@@ -80,8 +79,9 @@ def make(folder: Path, names: list[str], identities: int = 1) -> Fleet:
     certificates.mkdir()
     (certificates / "ca.pem").write_text(Path(info.ca_file).read_text())
     place = f"{info.region}:{info.account_id}"
-    client("iot").create_policy(policyName=POLICY, policyDocument=policy(place))
-    ids = [_certificate(client, certificates, number) for number in range(identities)]
+    for name, document in policies(place).items():
+        client("iot").create_policy(policyName=name, policyDocument=document)
+    ids = [_certificate(client, policies(place), certificates, number) for number in range(identities)]
     _profile(client, place)
     client("iot").create_thing(thingName="pattern")
     server.stop()
@@ -92,14 +92,15 @@ def make(folder: Path, names: list[str], identities: int = 1) -> Fleet:
     return Fleet(folder, ids[0], certificates)
 
 
-def _certificate(client: Callable[[str], Any], folder: Path, number: int) -> str:
+def _certificate(client: Callable[[str], Any], policy_names: Iterable[str], folder: Path, number: int) -> str:
     """An RSA-2048 device certificate, signed by the server's own authority."""
     key = rsa.generate_private_key(65537, 2048)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"bench-{number}")])
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
     pem = request.public_bytes(serialization.Encoding.PEM).decode()
     made = client("iot").create_certificate_from_csr(certificateSigningRequest=pem, setAsActive=True)
-    client("iot").attach_policy(policyName=POLICY, target=made["certificateArn"])
+    for name in policy_names:
+        client("iot").attach_policy(policyName=name, target=made["certificateArn"])
     (folder / f"{number}.pem").write_text(made["certificatePem"])
     secret = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -108,22 +109,28 @@ def _certificate(client: Callable[[str], Any], folder: Path, number: int) -> str
     return str(made["certificateId"])
 
 
-def policy(place: str) -> str:
-    """50 statements with wildcards and variables, as a plant with many areas writes them; the last ones let us in."""
+def policies(place: str) -> dict[str, str]:
+    """50 statements with wildcards and variables, as a plant with many areas writes them; the last ones let us in.
 
-    def statement(effect: str, action: str, resource: str) -> dict[str, Any]:
-        return {"Effect": effect, "Action": action, "Resource": f"arn:aws:iot:{place}:{resource}"}
-
+    AWS bounds a policy at 2,048 characters and a certificate at ten policies: so five policies of ten statements.
+    """
     own = "${iot:Connection.Thing.ThingName}"
-    areas = [statement("Allow", "iot:Publish", f"topic/plant/area-{n}/*/{own}/?/state") for n in range(30)]
-    denied = [statement("Deny", "iot:Publish", f"topic/plant/*/{own}/admin-{n}/*") for n in range(16)]
+    areas = [("Allow", "iot:Publish", f"topic/plant/area-{n}/*/{own}/?/state") for n in range(30)]
+    denied = [("Deny", "iot:Publish", f"topic/plant/*/{own}/admin-{n}/*") for n in range(16)]
     let_in = [
-        statement("Allow", "iot:Connect", "client/*"),
-        statement("Allow", "iot:Publish", f"topic/*/{own}*"),
-        statement("Allow", "iot:Subscribe", "topicfilter/*"),
-        statement("Allow", "iot:Receive", "topic/*"),
+        ("Allow", "iot:Connect", "client/*"),
+        ("Allow", "iot:Publish", f"topic/*/{own}*"),
+        ("Allow", "iot:Subscribe", "topicfilter/*"),
+        ("Allow", "iot:Receive", "topic/*"),
     ]
-    return json.dumps({"Version": "2012-10-17", "Statement": areas + denied + let_in}, separators=(",", ":"))
+    statements = [
+        {"Effect": effect, "Action": action, "Resource": f"arn:aws:iot:{place}:{resource}"}
+        for effect, action, resource in [*areas, *denied, *let_in]
+    ]
+    return {
+        f"BenchPolicy{start}": json.dumps({"Version": "2012-10-17", "Statement": statements[start : start + 10]})
+        for start in range(0, len(statements), 10)
+    }
 
 
 def _profile(client: Callable[[str], Any], place: str) -> None:
