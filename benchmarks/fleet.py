@@ -52,6 +52,11 @@ class Fleet:
         return clients(self.info)(service)
 
     @property
+    def all_things(self) -> str:
+        """The target of a profile for everything."""
+        return f"arn:aws:iot:{self.info.region}:{self.info.account_id}:all/things"
+
+    @property
     def pid(self) -> int:
         assert self.server is not None
         return self.server.process.pid

@@ -1,7 +1,7 @@
 /* The load of the MQTT benchmarks: many MQTT 3.1.1 devices in one thread, the same for every broker.
  *
  *     mqttload HOST PORT [--devices 500] [--name device] [--topic bench] [--qos 1] [--payload 120] [--tls DIR COUNT]
- *              [--rate 0] [--flood] [--idle] [--churn] [--fresh-topics] [--unheard] [--parallel 50] [--timeout 30]
+ *              [--rate 0] [--flood] [--idle] [--once] [--churn] [--fresh-topics] [--unheard] [--parallel 50] [--timeout 30]
  *
  * Device number n has the client id NAME-n and publishes to TOPIC/NAME-n (with --fresh-topics: to TOPIC/NAME-n/COUNT,
  * another one each time); one subscriber of TOPIC/#, NAME-subscriber, hears them all (with --unheard there is none).
@@ -11,6 +11,7 @@
  *     --rate R      R messages a second from all devices together, on a fixed timetable
  *     --flood       every device sends as fast as its socket takes it
  *     --idle        the devices connect and keep silent
+ *     --once        each device connects, sends one message at QoS 0 and disconnects
  *     --churn       every device disconnects as soon as it is connected, and connects anew
  *
  * With --tls, device n shows the certificate DIR/(n mod COUNT).pem with its key .key and checks the server by DIR/ca.pem;
@@ -66,7 +67,7 @@ static struct {
     const char *name, *topic, *tls_folder;
     int devices, qos, payload, identities, parallel, timeout;
     double rate;
-    bool flood, idle, churn, fresh_topics, unheard;
+    bool flood, idle, once, churn, fresh_topics, unheard;
 } option = {.name = "device", .topic = "bench", .devices = 500, .qos = 1, .payload = 120, .parallel = 50, .timeout = 30};
 
 static struct sockaddr_in address;
@@ -278,7 +279,7 @@ static void publish_packet(struct Device *device, uint64_t when) {
     published++;
 }
 
-static bool in_closed_loop(void) { return !option.idle && !option.churn && !option.flood && option.rate == 0; }
+static bool in_closed_loop(void) { return !option.idle && !option.once && !option.churn && !option.flood && option.rate == 0; }
 
 static void publish(struct Device *device, uint64_t when) {
     publish_packet(device, when);
@@ -349,13 +350,14 @@ static void connected(struct Device *device) {
     connects++;
     in_dialling--;
     device->state = READY;
-    if (option.churn && device != subscriber) {
+    if ((option.once || option.churn) && device != subscriber) {
+        if (option.once) publish_packet(device, now());
         uint8_t *at = room_for(device, 2);
         at[0] = 0xe0, at[1] = 0; /* DISCONNECT */
         device->out_length += 2;
         flush(device);
         if (device->state == READY) leave(device, CLOSED);
-        dial(device);
+        if (option.churn) dial(device);
     } else if (option.flood && running) {
         flood(device);
     }
@@ -545,6 +547,7 @@ static void read_options(int count, char **words) {
         const char *word = words[n], *value = n + 1 < count ? words[n + 1] : "";
         if (!strcmp(word, "--flood")) option.flood = true;
         else if (!strcmp(word, "--idle")) option.idle = true;
+        else if (!strcmp(word, "--once")) option.once = true, option.qos = 0;
         else if (!strcmp(word, "--churn")) option.churn = true;
         else if (!strcmp(word, "--fresh-topics")) option.fresh_topics = true;
         else if (!strcmp(word, "--unheard")) option.unheard = true;
@@ -560,7 +563,7 @@ static void read_options(int count, char **words) {
         else fail(word);
     }
     if (option.payload < 12 || option.devices < 1) fail("a payload of 12 bytes and one device are the least");
-    if (option.idle || option.churn) option.unheard = true;
+    if (option.idle || option.once || option.churn) option.unheard = true;
 }
 
 static void allow_open_files(void) {

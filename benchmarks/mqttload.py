@@ -45,7 +45,7 @@ class Load:
     def __init__(self, port: int, *, tls: tuple[Path, int] | None = None, **options: Any) -> None:
         words = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is True]
         for name, value in options.items():
-            if value not in (True, False, None):
+            if not isinstance(value, bool):
                 words += [f"--{name.replace('_', '-')}", str(value)]
         if tls is not None:
             words += ["--tls", str(tls[0]), str(tls[1])]
