@@ -1,7 +1,7 @@
 """The brokers that the gateway is measured against: mosquitto from Debian, amqtt from PyPI, as their users run them.
 
-Neither is installed into the system. mosquitto's packages are unpacked next to the PyPI peers' environment (`peers.py`),
-unless the machine has mosquitto already.
+Neither is installed into the system. mosquitto's packages are unpacked next to the PyPI peers' environment
+(`peers.py`), unless the machine has mosquitto already.
 """
 
 from __future__ import annotations

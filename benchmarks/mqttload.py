@@ -31,7 +31,9 @@ def build() -> Path:
     command = [compiler, "-O2", "-o", str(PROGRAM), str(SOURCE), "-lssl", "-lcrypto"]
     made = subprocess.run(command, capture_output=True, text=True)
     if made.returncode:
-        wanted = "OpenSSL's headers (Debian: apt-get install libssl-dev)" if "openssl" in made.stderr else "a mended source"
+        wanted = (
+            "OpenSSL's headers (Debian: apt-get install libssl-dev)" if "openssl" in made.stderr else "a mended source"
+        )
         raise NoCompiler(f"the load generator needs {wanted}:\n{made.stderr[:2000]}")
     return PROGRAM
 

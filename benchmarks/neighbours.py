@@ -32,11 +32,11 @@ WINDOW = 90
 SETTLE = 15.0
 """Seconds after a close in which its violations are looked for."""
 HOW = (
-    "500 devices publish 2,000 messages a second at QoS 0 over plain connections to one subscriber, on a fixed timetable. "
-    "Flood: one more device publishes as fast as the server reads, to another topic. API: 1,000 signed DescribeThing a "
-    "second on 8 connections. Close: 100,000 registered devices each connected once in the window and sent one message "
-    "that is too small, which is judged at the window's end; p99 from the close on for 15 seconds. All of it shares the "
-    "machine's cores with the server."
+    "500 devices publish 2,000 messages a second at QoS 0 over plain connections to one subscriber, on a fixed "
+    "timetable. Flood: one more device publishes as fast as the server reads, to another topic. API: 1,000 signed "
+    "DescribeThing a second on 8 connections. Close: 100,000 registered devices each connected once in the window and "
+    "sent one message that is too small, which is judged at the window's end; p99 from the close on for 15 seconds. "
+    "All of it shares the machine's cores with the server."
 )
 
 
@@ -138,8 +138,10 @@ def _watch(house: Fleet, window: int) -> None:
 
 def _raised(house: Fleet) -> int:
     """Violations of the profile that are stored."""
-    pages = house.client("iot").get_paginator("list_active_violations").paginate(
-        securityProfileName="Storm", PaginationConfig={"PageSize": 250}
+    pages = (
+        house.client("iot")
+        .get_paginator("list_active_violations")
+        .paginate(securityProfileName="Storm", PaginationConfig={"PageSize": 250})
     )
     return sum(len(page["activeViolations"]) for page in pages)
 

@@ -22,9 +22,10 @@ PLOTS = Path(__file__).parents[1] / "docs" / "performance"
 HEAD = """\
 # Performance
 
-Measured, not promised: this page is generated from a run of `make bench` (`benchmarks/performance.py`), the raw numbers
-are in {files}. A figure is the median of its rounds, with the least and the most of them; the rounds are interleaved, so
-that whatever else the machine did met all alike. Ratios are taken round by round. Yours will differ: run it.
+Measured, not promised: this page is generated from a run of `make bench` (`benchmarks/performance.py`); the raw
+numbers are in {files}. A figure is the median of its rounds, with the least and the most of them; the rounds are
+interleaved, so that whatever else the machine did met all alike. Ratios are taken round by round. Yours will differ:
+run it.
 """
 VERDICTS = {None: "", True: "reached", False: "**not reached**"}
 

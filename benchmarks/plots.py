@@ -27,7 +27,10 @@ def plot(growth: Growth) -> str:
         f"<line x1='{LEFT}' y1='{HEIGHT - BOTTOM}' x2='{WIDTH - RIGHT}' y2='{HEIGHT - BOTTOM}' stroke='#999'/>",
         f"<text x='{(LEFT + WIDTH - RIGHT) / 2}' y='{HEIGHT - 6}' {STYLE} text-anchor='middle'>{growth.sized}</text>",
         _line(_inside(sizes, linear, x, y), "stroke='#bbb' stroke-dasharray='4 4'"),
-        _line([(x(size), y(median)) for size, median in zip(sizes, medians, strict=True)], "stroke='#06c' stroke-width='2'"),
+        _line(
+            [(x(size), y(median)) for size, median in zip(sizes, medians, strict=True)],
+            "stroke='#06c' stroke-width='2'",
+        ),
     ]
     for size, median in zip(sizes, medians, strict=True):
         rounds, at = growth.rounds[size], x(size)

@@ -1,4 +1,4 @@
-"""What every benchmark hands in: figures with their goals, how cost grows, and how it was measured, as JSON and text."""
+"""What every benchmark hands in: figures with their goals, how cost grows, and how it was measured."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import machine
+
+MACHINE = machine.describe()
+"""As it was before the benchmark did anything."""
 
 ROUNDS = 5
 """A median of fewer says little."""
@@ -80,7 +83,9 @@ class Part:
 def parse(text: Mapping[str, Any]) -> Part:
     """A part as it stands in a results file."""
     figures = [Figure(**one) for one in text["figures"]]
-    growth = [Growth(**{**one, "rounds": {int(size): r for size, r in one["rounds"].items()}}) for one in text["growth"]]
+    growth = [
+        Growth(**{**one, "rounds": {int(size): r for size, r in one["rounds"].items()}}) for one in text["growth"]
+    ]
     return Part(text["name"], text["title"], text["how"], figures, growth, text["told"])
 
 
@@ -101,7 +106,7 @@ def hand_in(part: Part, began: float, path: Path | None) -> None:
     part.told["took seconds"] = round(time.monotonic() - began)
     print(as_text(part))
     if path is not None:
-        path.write_text(json.dumps({"machine": machine.describe(), "parts": [asdict(part)]}, indent=1))
+        path.write_text(json.dumps({"machine": MACHINE, "parts": [asdict(part)]}, indent=1))
 
 
 def as_text(part: Part) -> str:

@@ -1,7 +1,7 @@
 """What mutual TLS costs: memory of idle connections, full handshakes, a reconnect storm, throughput next to plain.
 
-All devices show RSA-2048 certificates; no session is resumed. mosquitto runs with the same authority, server certificate
-and load.
+All devices show RSA-2048 certificates; no session is resumed. mosquitto runs with the same authority, server
+certificate and load.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ TIMEOUT = 30
 """Seconds after which a device of the storm gives up."""
 HOW = (
     "RSA-2048 device certificates signed by the server's authority, TLS 1.3, no resumption. The load runs on the same "
-    "cores as the server, and a handshake costs the device about as much as the server: processor time per handshake is "
-    "the server's alone. Memory: proportional set size, with the connections idle minus without. Reconnect storm: 2,000 "
-    "devices connect at the same moment while 500 connected ones publish 2,000 messages a second at QoS 0; a device that "
-    "waits longer than 30 s gives up. Throughput: as for the plain listener, both from the same server in turn."
+    "cores as the server, and a handshake costs the device about as much as the server: processor time per handshake "
+    "is the server's alone. Memory: proportional set size, with the connections idle minus without. Reconnect storm: "
+    "2,000 devices connect at the same moment while 500 connected ones publish 2,000 messages a second at QoS 0; a "
+    "device that waits longer than 30 s gives up. Throughput: as for the plain listener, both from one server in turn."
 )
 
 Tls = tuple[Path, int]
@@ -85,7 +85,9 @@ def storm(house: Fleet, seconds: float, storming: int) -> Mapping[str, float]:
     port, tls = house.info.mqtt_port, house.tls
     with Load(port, devices=DEVICES, tls=tls, qos=0, rate=2_000) as load:
         before = load.measure(1.0, seconds)
-        with Load(port, devices=storming, name="storm", tls=tls, idle=True, parallel=storming, timeout=TIMEOUT) as devices:
+        with Load(
+            port, devices=storming, name="storm", tls=tls, idle=True, parallel=storming, timeout=TIMEOUT
+        ) as devices:
             during, connecting = load.since(), devices.started
     return {
         "missed": storming - connecting["connected"],
@@ -138,7 +140,9 @@ def _side_by_side(part: Part, house: Fleet, peer: Broker | None, rounds: int, se
         jobs["tls mosquitto"] = partial(saturated, peer, seconds, house.tls)
         jobs["handshakes mosquitto"] = partial(handshakes, peer, seconds, house.tls)
     found = interleaved(jobs, rounds, "side by side")
-    part.add("throughput over TLS: times plain", "×", ratios(found["tls"]["rate"], found["plain"]["rate"]), at_least=0.6)
+    part.add(
+        "throughput over TLS: times plain", "×", ratios(found["tls"]["rate"], found["plain"]["rate"]), at_least=0.6
+    )
     for name, figures in (("fleetward", found["tls"]), ("mosquitto", found.get("tls mosquitto", {}))):
         part.add(f"QoS 1 over TLS, 500 connections: {name}", "msg/s", figures.get("rate", []))
         part.add(f"processor time for a message over TLS: {name}", "µs", figures.get("cpu", []))
@@ -161,7 +165,9 @@ def _idle(part: Part, house: Fleet, peer: Broker | None, rounds: int, sizes: tup
     found = interleaved(jobs, rounds, "idle connections")
     part.add("memory of an idle connection, 1,000 of them: fleetward", "kB", found["1000"]["memory"], at_most=40)
     if peer is not None:
-        part.add("memory of an idle connection, 1,000 of them: mosquitto", "kB", [idle(peer, 1_000, house.tls)["memory"]])
+        part.add(
+            "memory of an idle connection, 1,000 of them: mosquitto", "kB", [idle(peer, 1_000, house.tls)["memory"]]
+        )
     by_size = {size: found[f"{size}"]["memory"] for size in sizes}
     part.growth.append(Growth("memory of an idle mTLS connection", "kB", "connections", by_size))
 
