@@ -43,10 +43,28 @@ BENCHMARKS = (
     Benchmark("tls", "mutual TLS: memory, handshakes, reconnect storm", 4),
     Benchmark("neighbours", "what a flood, a busy API or a mass alarm does to others", 5),
     Benchmark("isolation", "from the deciding event to the cut, with 5,000 msg/s beside", 5, ("--runs", "100")),
-    Benchmark("api", "the AWS door next to moto_server and MiniStack", 4, ("--rounds", "5"), *adapters.API),
+    Benchmark(
+        "api",
+        "the AWS door next to moto_server and MiniStack",
+        4,
+        ("--rounds", "5"),
+        ("--rounds", "2", "--seconds", "1", "--things", "20000"),
+        adapters.api,
+    ),
+    Benchmark(
+        "storm", "a mass alarm, and alerts on their way out", 4, ("--rounds", "5"), ("--things", "5000"), adapters.storm
+    ),
+    Benchmark(
+        "detection",
+        "windows, batches and ticks at a million things",
+        2,
+        (),
+        ("--things", "10000", "100000"),
+        adapters.detection,
+    ),
+    Benchmark("history", "metric history and back-test", 2, (), ("--things", "1000", "--days", "2"), adapters.history),
     Benchmark("startup", "serve to healthy, memory, --help", 3),
 )
-"""detection.py, history.py and storm.py follow when they write the same form."""
 
 WHAT_IT_DOES = """\
 Benchmarks: {names}; about {minutes:.0f} minutes.

@@ -166,7 +166,7 @@ class House:
             self.database,
             self.history,
             self.folder / "windows",
-            AlertPublisher(self.authorizer, self.notifier.publish),
+            AlertPublisher(self.authorizer, self.notifier.publish_all),
             self.arns,
         )
         self.pipeline.start(self.view)

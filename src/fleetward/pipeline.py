@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -36,7 +37,10 @@ from fleetward.store.journal import Journal
 
 log = structlog.get_logger()
 
-EVENTS_PER_TRANSACTION = 2_000
+EVENTS_PER_TRANSACTION = 500
+"""So few that nobody who also wants to write waits for long."""
+BREATH_SECONDS = 0.002
+"""Between two such transactions: a thread that waits for the store would else never be faster than this one."""
 EVENTS_LOGGED = 100
 SNAPSHOT_EVERY_MILLIS = 60_000
 PRUNE_EVERY_MILLIS = 3_600_000
@@ -143,6 +147,7 @@ class Pipeline:
     def _record(self, outcome: Outcome) -> None:
         for events in _chunks(outcome.events, EVENTS_PER_TRANSACTION):
             self._keep(events, ())
+            time.sleep(BREATH_SECONDS)
         if outcome.progress:
             self._keep((), outcome.progress)
         for kind, count in kinds(outcome.events).items():

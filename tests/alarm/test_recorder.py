@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -25,6 +25,7 @@ from fleetward.detect.outcome import Progress
 from fleetward.model import AlarmEvent, AlarmKind, Explanation
 from fleetward.notify import deliveries
 from fleetward.notify import topics as topic_rules
+from fleetward.notify.records import Draft
 from fleetward.notify.service import Notifier
 from fleetward.notify.signature import Signer
 from fleetward.settings import Settings
@@ -66,10 +67,13 @@ class Topics:
         self.missing = missing
         self.alerts: list[dict[str, Any]] = []
 
-    def __call__(self, tx: Transaction, topic_arn: str, message: str, **rest: Any) -> None:
+    def __call__(self, tx: Transaction, topic_arn: str, alerts: Sequence[Draft], *, role_arn: str) -> list[str]:
         if self.missing:
             raise errors.NotFound("Topic does not exist")
-        self.alerts.append({"topic": topic_arn, "message": json.loads(message), **rest})
+        self.alerts += [
+            {**dataclasses.asdict(alert), "topic": topic_arn, "message": json.loads(alert.text)} for alert in alerts
+        ]
+        return [str(alert.id) for alert in alerts]
 
 
 @pytest.fixture
@@ -206,7 +210,7 @@ def test_into_the_outbox(database: Database, tmp_path: Any) -> None:
         notifier.subscribe(tx, TOPIC, "lambda", ARNS.function("IsolateDevice"))
         roles.create(tx, ARNS, "alerts", "/", "", TRUST, 3600)
         entities.put_inline(tx, ROLE, "alerts", "p", MAY_PUBLISH)
-    publish = AlertPublisher(Authorizer(database, ARNS), notifier.publish)
+    publish = AlertPublisher(Authorizer(database, ARNS), notifier.publish_all)
     for _ in range(2):
         with database.transaction(5_000) as tx:
             record(tx, [IN_ALARM, INVALIDATED], [], publish)
@@ -236,6 +240,23 @@ def test_a_missing_topic(database: Database) -> None:
         [event] = look.all(violations.events_between(0, 9_999, Filter()))
         assert len(violations.open_violations(look)) == 1
     assert event["alert_error"] == f"{TOPIC}: Topic does not exist"
+
+
+def test_an_alert_that_is_refused_harms_no_other(database: Database) -> None:
+    """When a topic refuses some alerts of a chunk, each event keeps why its own was refused; the rest are told."""
+    events = [dataclasses.replace(IN_ALARM, violation_id=f"{number:032x}") for number in range(5)]
+
+    def refuse_every_other(tx: Transaction, topic_arn: str, alerts: Sequence[Draft], *, role_arn: str) -> list[Any]:
+        return [errors.InvalidParameter(f"no {n}") if n % 2 else str(alert.id) for n, alert in enumerate(alerts)]
+
+    with database.transaction(5_000) as tx:
+        assert record(tx, events, [], refuse_every_other) == events
+    with database.read() as look:
+        rows = look.all(violations.events_between(0, 9_999, Filter()))
+    why = [None, f"{TOPIC}: no 1", None, f"{TOPIC}: no 3", None]
+    assert {row["violation_id"]: row["alert_error"] for row in rows} == {
+        event.violation_id: reason for event, reason in zip(events, why, strict=True)
+    }
 
 
 def test_the_end_of_a_deleted_profile_is_told(database: Database) -> None:
@@ -326,4 +347,4 @@ def test_many_at_once(database: Database) -> None:
         len(tell(database, topics, *events, *(dataclasses.replace(e, kind=AlarmKind.CLEARED) for e in events))) == 2_500
     )
     assert len(topics.alerts) == 5_000
-    assert len({alert["message_id"] for alert in topics.alerts}) == 5_000
+    assert len({alert["id"] for alert in topics.alerts}) == 5_000

@@ -238,7 +238,7 @@ def alarms(database: Database) -> list[AlarmEvent]:
         if number % 2:
             events.append(AlarmEvent(AlarmKind.CLEARED, alarm.violation_id, alarm.thing, behavior, at + 5_000, 780))
     with database.transaction(NOW) as tx:
-        record(tx, events, [], lambda *_, **__: None)
+        record(tx, events, [], lambda _tx, _topic, alerts, **_: [""] * len(alerts))
     return events
 
 

@@ -7,6 +7,7 @@ import email
 import json
 from email.policy import default
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -274,6 +275,32 @@ async def test_refused_hand_over_leaves_no_half(running: House, monkeypatch: pyt
     running.subscribe(topic, "lambda", FUNCTION)
     (row,) = await running.settled(running.publish(topic, ALERT))
     assert (row["status"], row["error"]) == ("failed", "The queue of IsolateDevice is full")
+
+
+async def test_one_refused_hand_over_of_several(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of deliveries that end together, the one whose invocation is refused fails alone, and the others happen once."""
+    enqueue = home.notifier._doors.enqueue
+
+    def refuse_one(tx: Any, name: str, payload: bytes, source: str, source_id: str) -> str:
+        if b"poison" in payload:
+            raise errors.RequestTooLarge("too large")
+        return enqueue(tx, name, payload, source, source_id)
+
+    monkeypatch.setattr(home.notifier._doors, "enqueue", refuse_one)
+    topic = home.topic()
+    home.subscribe(topic, "lambda", FUNCTION)
+    published = [home.publish(topic, text) for text in ("one", "poison", "two")]
+    await home.notifier.start()
+    rows = [row for message in published for row in await home.settled(message)]
+    await home.notifier.stop()
+    assert [(row["status"], row["error"]) for row in rows] == [
+        ("handed over", None),
+        ("failed", "too large"),
+        ("handed over", None),
+    ]
+    assert [row["attempts"] for row in rows] == [1, 1, 1]
+    told = [event["Records"][0]["Sns"]["Message"] for _, event, _ in home.functions.queued]
+    assert told == ["one", "two"]
 
 
 # --- e-mail -----------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from notify_helpers import FUNCTION, House, ManualClock, house
 
@@ -16,7 +16,7 @@ from fleetward import errors
 from fleetward.notify import deliveries, outbox, retention, subscriptions, topics
 from fleetward.notify.channels.http import masked
 from fleetward.notify.mail import Mail, is_address, mime, subject_line
-from fleetward.notify.records import Status
+from fleetward.notify.records import Draft, Status
 from fleetward.notify.signature import CERTIFICATE_FILE, KEY_FILE, Signer, token_hash
 from fleetward.store.tables import notify as tables
 
@@ -47,6 +47,51 @@ def test_same_message_id_is_published_once(home: House) -> None:
     first = home.publish(topic, "one", message_id="derived-1")
     assert home.publish(topic, "two", message_id="derived-1") == first == "derived-1"
     assert len(home.log(topic)) == 1
+
+
+def test_many_at_once_are_as_many_one_by_one(home: House) -> None:
+    """Publishing drafts together keeps what publishing each alone keeps; one that is refused harms no other."""
+    topic = home.topic(MaximumMessageSize="1024")
+    home.subscribe(topic, "lambda", FUNCTION, FilterPolicy='{"n":[1]}', FilterPolicyScope="MessageBody")
+    texts = {"a": '{"n":1}', "b": '{"n":2}', "long": "x" * 2000, "": '{"n":1}', "c": '{"n":1}', "none": ""}
+    home.publish(topic, texts["c"], message_id="c")
+    drafts = [Draft(text, id=name) for name, text in texts.items()]
+    with home.database.transaction(home.clock()) as tx:
+        answers = home.notifier.publish_all(tx, topic, [*drafts, Draft(texts["a"], id="a")])
+    assert [answer.message if isinstance(answer, errors.Refusal) else answer for answer in answers] == [
+        "a",
+        "b",
+        "Invalid parameter: Message too long",
+        "Invalid parameter: MessageId",
+        "c",
+        "Invalid parameter: Empty message",
+        "a",
+    ]
+    assert sorted(row["message_id"] for row in home.log(topic)) == ["a", "c"]
+    with home.database.read() as look:
+        assert sorted(look.execute(sa.select(tables.messages.c.id)).scalars()) == ["a", "b", "c"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), max_size=40), st.integers(1, 4), st.integers(0, 9))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_due(home: House, queued: list[tuple[int, int]], of_each: int, now: int) -> None:
+    """The longest due come first, so many of each subscription, and none of one that is busy or not due yet."""
+    row = {"protocol": "lambda", "endpoint": FUNCTION, "status": "pending", "attempts": 0, "created_at": 0}
+    with home.database.transaction(home.clock()) as tx:
+        tx.execute(tables.messages.delete())
+        for number, (reader, at) in enumerate(queued):
+            message = {"topic_name": "T", "kind": "Notification", "text": "x", "attributes": {}, "created_at": 0}
+            tx.execute(tables.messages.insert(), {"id": f"m{number}", **message})
+            of = {"message_id": f"m{number}", "subscription_id": f"s{reader}", "next_at": at}
+            tx.execute(tables.deliveries.insert(), {**row, **of})
+        found = deliveries.due(tx, now, 100, of_each, busy_subscriptions=["s3"])
+        following = deliveries.next_due(tx, now)
+    expected = []
+    for number, (reader, at) in sorted(enumerate(queued), key=lambda one: (one[1][1], one[0])):
+        if at <= now and reader != 3 and [name for name, _ in expected].count(f"s{reader}") < of_each:
+            expected.append((f"s{reader}", f"m{number}"))
+    assert [(one.subscription_id, one.message_id) for one in found] == expected
+    assert following == min((at for _, at in queued if at > now), default=None)
 
 
 def test_publish_is_part_of_the_callers_transaction(home: House) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from fleetward import errors
 from fleetward.access import keys
@@ -10,6 +11,7 @@ from fleetward.access.authorizer import Authorizer
 from fleetward.access.holders import Holder
 from fleetward.access.keys import AccessKey
 from fleetward.model import Millis
+from fleetward.notify.records import Draft
 from fleetward.store.database import Reader, Transaction
 
 LAMBDA = "lambda.amazonaws.com"
@@ -38,36 +40,22 @@ def function_session(authorizer: Authorizer, tx: Transaction, role_arn: str, fun
 # --- alerts -----------------------------------------------------------------------------------------------------------
 
 
-class Publish(Protocol):
-    """Hands an alert to its topic within the transaction; raises a Refusal when the topic cannot take it."""
-
-    def __call__(
-        self, tx: Transaction, topic_arn: str, message: str, *, message_id: str, email_subject: str, email_text: str
-    ) -> object: ...
+Publish: TypeAlias = Callable[[Transaction, str, Sequence[Draft]], Sequence[str | errors.Refusal]]
+"""(transaction, topic ARN, drafts) → the id of each, or why the topic cannot take it; raises a Refusal of them all."""
 
 
 class AlertPublisher:
-    """Publishes an alert with the role of its target, as AWS IoT does: the role must trust it and may publish there."""
+    """Publishes alerts with the role of their target, as AWS IoT does: the role must trust it and may publish there."""
 
     def __init__(self, authorizer: Authorizer, publish: Publish) -> None:
         self._authorizer = authorizer
         self._publish = publish
 
     def __call__(
-        self,
-        tx: Transaction,
-        topic_arn: str,
-        message: str,
-        *,
-        role_arn: str,
-        message_id: str,
-        email_subject: str,
-        email_text: str,
-    ) -> object:
+        self, tx: Transaction, topic_arn: str, alerts: Sequence[Draft], *, role_arn: str
+    ) -> Sequence[str | errors.Refusal]:
         self._check(tx, role_arn, topic_arn)
-        return self._publish(
-            tx, topic_arn, message, message_id=message_id, email_subject=email_subject, email_text=email_text
-        )
+        return self._publish(tx, topic_arn, alerts)
 
     def _check(self, tx: Transaction, role_arn: str, topic_arn: str) -> None:
         role = self._authorizer.role(tx, role_arn)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from fleetward.alarm import words
@@ -66,7 +67,8 @@ def progress_value(progress: Progress) -> dict[str, Any]:
     return _typed(progress.kind, progress.value)
 
 
-def explanation(why: Explanation | None) -> dict[str, Any] | None:
+@lru_cache(maxsize=4096)  # the violation, its event and its alert show the same one
+def explanation(why: Explanation | None) -> Mapping[str, Any] | None:
     """The explanation as a JSON document; topics come from devices and are cut short (an alert must fit SNS)."""
     if why is None:
         return None

@@ -18,6 +18,7 @@ from fleetward.alarm.lifecycle import State
 from fleetward.detect import profile_store, profiles
 from fleetward.detect.outcome import Progress
 from fleetward.model import AlarmEvent, Behavior, Ended
+from fleetward.notify.records import Draft
 from fleetward.store.database import Transaction
 from fleetward.store.tables.detect import violation_events, violations
 
@@ -30,22 +31,14 @@ T = TypeVar("T")
 
 
 class Publish(Protocol):
-    """Hands an alert to its topic within the transaction, as the target's role.
+    """Hands alerts to their topic within the transaction, as the target's role.
 
-    Raises a Refusal when the role may not publish there or the topic cannot take it.
+    Answers each with its id, or with the Refusal for which the topic cannot take it; raises a Refusal that meets all.
     """
 
     def __call__(
-        self,
-        tx: Transaction,
-        topic_arn: str,
-        message: str,
-        *,
-        role_arn: str,
-        message_id: str,
-        email_subject: str,
-        email_text: str,
-    ) -> object: ...
+        self, tx: Transaction, topic_arn: str, alerts: Sequence[Draft], *, role_arn: str
+    ) -> Sequence[str | errors.Refusal]: ...
 
 
 def record(
@@ -67,6 +60,7 @@ class ProfileBooks:
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
         self._documents: dict[str, Mapping[str, Any] | None] = {}
+        self._targets: dict[str, Sequence[Target]] = {}
         self._forms: dict[Behavior, Mapping[str, Any]] = {}
 
     def document(self, profile: str) -> Mapping[str, Any] | None:
@@ -84,7 +78,11 @@ class ProfileBooks:
     def targets(self, profile: str, otherwise: Sequence[Target] = ()) -> Sequence[Target]:
         """Where the profile's alerts go now; `otherwise` when there is no such profile any more."""
         document = self.document(profile)
-        return otherwise if document is None else profile_store.alert_targets(document)
+        if document is None:
+            return otherwise
+        if profile not in self._targets:
+            self._targets[profile] = profile_store.alert_targets(document)
+        return self._targets[profile]
 
     def _stored_form(self, behavior: Behavior) -> Mapping[str, Any] | None:
         margin, bare = getattr(behavior.criterion, "margin_percent", 0.0), replace(behavior, filters=())
@@ -104,16 +102,19 @@ def _record_chunk(
     _insert(tx, [row for key, row in told.items() if key not in known])
     _end(tx, [row for key, row in told.items() if key in known])
     if news:
-        alerts = [_tell(tx, event, rows[event.violation_id], books, publish) for event in news]
+        refused = _tell(tx, news, rows, books, publish)
         tx.execute(
-            violation_events.insert(), [_event_row(event, error) for event, error in zip(news, alerts, strict=True)]
+            violation_events.insert(), [_event_row(event, refused.get(number)) for number, event in enumerate(news)]
         )
     return news
 
 
 def _known(tx: Transaction, events: Sequence[AlarmEvent]) -> dict[str, Row]:
+    """What the recorder must know of the violations that are recorded already, by id."""
+    row = violations.c
+    known = sa.select(row.id, row.state, row.behavior, row.alert_topics, row.verification_state)
     ids = {event.violation_id for event in events}
-    return {row["id"]: dict(row) for row in tx.all(sa.select(violations).where(violations.c.id.in_(ids)))}
+    return {found["id"]: dict(found) for found in tx.all(known.where(row.id.in_(ids)))}
 
 
 def _take(rows: dict[str, Row], event: AlarmEvent, books: ProfileBooks) -> bool:
@@ -165,29 +166,51 @@ def _end(tx: Transaction, ended: list[Row]) -> None:
         tx.execute(statement, [{"key": row["id"], **{column: row[column] for column in columns}} for row in ended])
 
 
-def _tell(tx: Transaction, event: AlarmEvent, row: Row, books: ProfileBooks, publish: Publish) -> str | None:
-    """Publishes the event's alert, unless the behaviour suppresses alerts; returns why a topic would not take it.
+def _tell(
+    tx: Transaction, news: Sequence[AlarmEvent], rows: Mapping[str, Row], books: ProfileBooks, publish: Publish
+) -> dict[int, str]:
+    """Publishes the alerts of `news`, a topic at a time; returns, by place, why topics would not take some."""
+    waiting: dict[tuple[str, str], list[tuple[int, Draft]]] = {}
+    for number, event in enumerate(news):
+        if _is_told(event):
+            row = rows[event.violation_id]
+            alert = _alert(event, row)
+            for target in books.targets(event.behavior.profile, otherwise=row["alert_topics"]):
+                waiting.setdefault((target["alertTargetArn"], target["roleArn"]), []).append((number, alert))
+    refused: dict[int, str] = {}
+    for (topic, role), alerts in waiting.items():
+        for number, reason in _hand_over(tx, publish, topic, role, alerts):
+            refused[number] = "; ".join(filter(None, (refused.get(number), f"{topic}: {reason}")))
+    return refused
 
-    A release is not told either: whoever did it knows, and a handler that isolates on every alert would undo it.
-    """
-    if event.behavior.suppress_alerts or event.reason == Ended.RELEASED:
-        return None
-    refusals = []
-    for target in books.targets(event.behavior.profile, otherwise=row["alert_topics"]):
-        topic = target["alertTargetArn"]
-        try:
-            publish(
-                tx,
-                topic,
-                message.alert(event, row["behavior"], row["verification_state"]),
-                role_arn=target["roleArn"],
-                message_id=message.message_id(event),
-                email_subject=words.email_subject(event),
-                email_text=words.email_text(event),
-            )
-        except errors.Refusal as refusal:
-            refusals.append(f"{topic}: {refusal.message}")
-    return "; ".join(refusals) or None
+
+def _is_told(event: AlarmEvent) -> bool:
+    """A release is not told: whoever did it knows, and a handler that isolates on every alert would undo it."""
+    return not event.behavior.suppress_alerts and event.reason != Ended.RELEASED
+
+
+def _alert(event: AlarmEvent, row: Row) -> Draft:
+    return Draft(
+        message.alert(event, row["behavior"], row["verification_state"]),
+        id=message.message_id(event),
+        email_subject=words.email_subject(event),
+        email_text=words.email_text(event),
+    )
+
+
+def _hand_over(
+    tx: Transaction, publish: Publish, topic: str, role: str, alerts: Sequence[tuple[int, Draft]]
+) -> list[tuple[int, str]]:
+    """Publishes to one target; returns why it would not take some, by their numbers."""
+    try:
+        answers = publish(tx, topic, [alert for _, alert in alerts], role_arn=role)
+    except errors.Refusal as refusal:
+        return [(number, refusal.message) for number, _ in alerts]
+    return [
+        (number, answer.message)
+        for (number, _), answer in zip(alerts, answers, strict=True)
+        if isinstance(answer, errors.Refusal)
+    ]
 
 
 def _event_row(event: AlarmEvent, alert_error: str | None) -> Row:

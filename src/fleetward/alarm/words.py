@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from fleetward.meter.metrics import METRICS, Duration, Kind, metric_of
 from fleetward.model import (
@@ -106,6 +107,7 @@ def moment(time: Millis) -> str:
 # --- a behaviour ------------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=1024)  # a mass alarm asks once a device
 def alarm_condition(behavior: Behavior) -> str:
     """When this behaviour alarms: the form's words on the console (`Alarm when Message size is greater than p50…`)."""
     criterion = behavior.criterion
@@ -116,6 +118,7 @@ def alarm_condition(behavior: Behavior) -> str:
     return f"{when}{_margin(criterion)}{_in_a_row(behavior)}"
 
 
+@lru_cache(maxsize=1024)
 def expected_behavior(behavior: Behavior) -> str:
     """What this behaviour calls normal: the criterion as the API has it."""
     criterion = behavior.criterion

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, overload
@@ -118,7 +119,7 @@ class Log(Sequence[T]):
         place = index if index >= 0 else index + len(self)
         if not 0 <= place < len(self):
             raise IndexError(index)
-        number = int(np.searchsorted(self._ends, place, side="right"))
+        number = bisect_right(self._ends, place)
         return self.parts[number].entry(place - (self._ends[number] - len(self.parts[number])))
 
     def __eq__(self, other: object) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -15,7 +17,7 @@ from fleetward.notify.message import Parcel
 from fleetward.notify.records import Delivery, Kind, Standing, Status
 from fleetward.notify.retry import RetryPolicy, next_attempt
 from fleetward.notify.signature import Signer
-from fleetward.store.database import Reader
+from fleetward.store.database import Reader, Transaction
 
 log = structlog.get_logger()
 
@@ -33,6 +35,7 @@ class Courier:
         self._signer = signer
         self._base_url = base_url
         self._clock = clock
+        self._endings: list[Ending] = []
 
     async def attempt(self, delivery: Delivery) -> None:
         """Makes one attempt. Cancelled on the way, it leaves the delivery as it was: due."""
@@ -42,8 +45,8 @@ class Courier:
             outcome = Outcome(
                 Status.DISCARDED, error="the subscription ended or changed before this could be delivered"
             )
-            return self._record(delivery, outcome, CHANNELS[delivery.protocol].retries)
-        return self._record(delivery, await self._send(parcel), self._retries(parcel))
+            return await self._record(delivery, outcome, CHANNELS[delivery.protocol].retries)
+        return await self._record(delivery, await self._send(parcel), self._retries(parcel))
 
     def _address(self, look: Reader, delivery: Delivery) -> Parcel | None:
         """The parcel, or None when there is nobody left to receive it."""
@@ -83,23 +86,71 @@ class Courier:
             return parcel.http.retries
         return CHANNELS[parcel.subscription.protocol].retries
 
-    def _record(self, delivery: Delivery, outcome: Outcome, retries: RetryPolicy) -> None:
-        try:
-            self._write(delivery, outcome, retries)
-        except Refusal as refusal:
-            # What the delivery should have set off was refused, so neither happened: write down why.
-            self._write(delivery, refused(refusal.message, refusal.status), retries)
+    # --- writing down -------------------------------------------------------------------------------------------------
 
-    def _write(self, delivery: Delivery, outcome: Outcome, retries: RetryPolicy) -> None:
+    async def _record(self, delivery: Delivery, outcome: Outcome, retries: RetryPolicy) -> None:
+        """Returns once it is written down, together with whatever else ended in this turn of the loop."""
+        loop = asyncio.get_running_loop()
+        ending = Ending(delivery, outcome, retries, loop.create_future())
+        self._endings.append(ending)
+        if len(self._endings) == 1:
+            loop.call_soon(self._write_endings)
+        await ending.written
+
+    def _write_endings(self) -> None:
+        endings, self._endings = self._endings, []
+        try:
+            self._write(endings)
+        except Refusal:
+            # What one delivery should have set off was refused, so none of it happened: now each by itself.
+            for ending in endings:
+                self._write_alone(ending)
+        except Exception as error:
+            for ending in endings:
+                ending.failed(error)
+
+    def _write_alone(self, ending: Ending) -> None:
+        try:
+            try:
+                self._write([ending])
+            except Refusal as refusal:
+                self._write([replace(ending, outcome=refused(refusal.message, refusal.status))])
+        except Exception as error:
+            ending.failed(error)
+
+    def _write(self, endings: Sequence[Ending]) -> None:
         with self._doors.database.transaction(self._clock()) as tx:
-            status, next_at = outcome.status, None
-            if status is Status.PENDING:
-                next_at = next_attempt(retries, delivery.attempts + 1, tx.now)
-                status = Status.FAILED if next_at is None else status
-            news = deliveries.record(tx, delivery.id, status, next_at, outcome.code, outcome.error)
-            if news and outcome.effect is not None:
-                outcome.effect(tx)
-        _tell(delivery, status, outcome)
+            told = [(ending, _write_one(tx, ending)) for ending in endings]
+        for ending, status in told:
+            _tell(ending.delivery, status, ending.outcome)
+            if not ending.written.done():
+                ending.written.set_result(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt ended; `written` is done when that is in the store."""
+
+    delivery: Delivery
+    outcome: Outcome
+    retries: RetryPolicy
+    written: asyncio.Future[None]
+
+    def failed(self, error: Exception) -> None:
+        if not self.written.done():
+            self.written.set_exception(error)
+
+
+def _write_one(tx: Transaction, ending: Ending) -> Status:
+    delivery, outcome = ending.delivery, ending.outcome
+    status, next_at = outcome.status, None
+    if status is Status.PENDING:
+        next_at = next_attempt(ending.retries, delivery.attempts + 1, tx.now)
+        status = Status.FAILED if next_at is None else status
+    news = deliveries.record(tx, delivery.id, status, next_at, outcome.code, outcome.error)
+    if news and outcome.effect is not None:
+        outcome.effect(tx)
+    return status
 
 
 def _tell(delivery: Delivery, status: Status, outcome: Outcome) -> None:

@@ -110,6 +110,7 @@ class Deliverer:
                 look,
                 self._clock(),
                 BATCH,
+                PER_SUBSCRIPTION,
                 under_way=self._under_way.keys(),
                 busy_subscriptions=[each for each, count in subscriptions.items() if count >= PER_SUBSCRIPTION],
                 busy_protocols=[each for each, count in protocols.items() if count >= CHANNELS[each].concurrency],

@@ -6,6 +6,7 @@ A delivery under way is marked only in the deliverer's memory, so that after a c
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -19,35 +20,40 @@ MAX_ERROR = 1000
 _PENDING = deliveries.c.status == Status.PENDING.value
 
 
-# Built once: mass alarms publish thousands of messages in one transaction.
-_KNOWN = sa.select(messages.c.id).where(messages.c.id == sa.bindparam("id"))
+# Built once: mass alarms publish by the hundred thousand.
+_KNOWN = sa.select(messages.c.id).where(messages.c.id.in_(sa.bindparam("ids", expanding=True)))
 _STORE = sa.insert(messages)
 _ADD = sa.insert(deliveries)
 
 
-def store(tx: Transaction, message: Message) -> bool:
-    """Keeps a message; False when one with this id is kept already."""
-    if tx.execute(_KNOWN, {"id": message.id}).first() is not None:
-        return False
-    row = {
+def store(tx: Transaction, given: Sequence[Message]) -> list[Message]:
+    """Keeps messages; returns those whose id was not kept already."""
+    news = {message.id: message for message in given}
+    for known in tx.execute(_KNOWN, {"ids": list(news)}).scalars().all():
+        del news[known]
+    if news:
+        tx.execute(_STORE, [_row(message) for message in news.values()])
+    return list(news.values())
+
+
+def _row(message: Message) -> dict[str, Any]:
+    return {
         "id": message.id,
         "topic_name": message.topic,
         "kind": message.kind.value,
         "text": message.text,
         "subject": message.subject,
         "structure": message.structure,
-        "attributes": dict(message.attributes),
+        "attributes": message.attributes,
         "email_subject": message.email_subject,
         "email_text": message.email_text,
         "created_at": message.created_at,
     }
-    tx.execute(_STORE, row)
-    return True
 
 
-def add(tx: Transaction, message: Message, subscriptions: Sequence[Subscription]) -> None:
-    """One delivery of a kept message to each subscription, due at once."""
-    if not subscriptions:
+def add(tx: Transaction, addressed: Sequence[tuple[Message, Subscription]]) -> None:
+    """One delivery, due at once, of each kept message to the subscription beside it."""
+    if not addressed:
         return
     rows = [
         {
@@ -60,7 +66,7 @@ def add(tx: Transaction, message: Message, subscriptions: Sequence[Subscription]
             "next_at": tx.now,
             "created_at": tx.now,
         }
-        for subscription in subscriptions
+        for message, subscription in addressed
     ]
     tx.execute(_ADD, rows)
     tx.touch("delivery")
@@ -78,32 +84,76 @@ def due(
     look: Reader,
     now: Millis,
     limit: int,
+    per_subscription: int,
     under_way: Collection[int] = (),
     busy_subscriptions: Collection[str] = (),
     busy_protocols: Collection[str] = (),
 ) -> list[Delivery]:
-    """The deliveries to attempt now, the longest due first, without those named."""
-    query = (
-        sa.select(*(deliveries.c[name] for name in Delivery.__dataclass_fields__))
-        .where(
-            _PENDING,
-            deliveries.c.next_at <= now,
-            deliveries.c.id.not_in(under_way),
-            deliveries.c.subscription_id.not_in(busy_subscriptions),
-            deliveries.c.protocol.not_in(busy_protocols),
-        )
-        .order_by(deliveries.c.next_at, deliveries.c.id)
-        .limit(limit)
-    )
-    return [Delivery(**row) for row in look.all(query)]
+    """The deliveries to attempt now, the longest due first, without those named; so many of each subscription.
+
+    The cost grows with the subscriptions that wait, not with the deliveries that do.
+    """
+    values = {
+        "now": now,
+        "limit": limit,
+        "per_subscription": per_subscription,
+        "under_way": list(under_way),
+        "busy_subscriptions": list(busy_subscriptions),
+        "busy_protocols": list(busy_protocols),
+    }
+    return [Delivery(**row) for row in look.execute(_DUE, values).mappings()]
 
 
 def next_due(look: Reader, now: Millis) -> Millis | None:
     """When the first delivery that is not due yet falls due."""
-    due_at: Millis | None = look.scalar(
-        sa.select(sa.func.min(deliveries.c.next_at)).where(_PENDING, deliveries.c.next_at > now)
-    )
+    due_at: Millis | None = look.execute(_NEXT_DUE, {"now": now}).scalar()
     return due_at
+
+
+def _waiting() -> sa.CTE:
+    """The subscriptions with pending deliveries, each found by one step in the index, and NULL at the end."""
+    smallest = sa.select(sa.func.min(deliveries.c.subscription_id).label("subscription_id")).where(_PENDING)
+    found = smallest.cte("waiting", recursive=True)
+    following = smallest.where(deliveries.c.subscription_id > found.c.subscription_id).scalar_subquery()
+    return found.union_all(sa.select(following).where(found.c.subscription_id.is_not(None)))
+
+
+def _due_query() -> sa.Select[Any]:
+    waiting, queued = _waiting(), deliveries.alias()
+    first_due = (
+        sa.select(queued.c.id)
+        .where(
+            queued.c.status == Status.PENDING.value,
+            queued.c.subscription_id == waiting.c.subscription_id,
+            queued.c.next_at <= sa.bindparam("now"),
+            queued.c.id.not_in(sa.bindparam("under_way", expanding=True)),
+        )
+        .order_by(queued.c.next_at, queued.c.id)
+        .limit(sa.bindparam("per_subscription", type_=sa.Integer))
+    )
+    return (
+        sa.select(*(deliveries.c[name] for name in Delivery.__dataclass_fields__))
+        .join_from(waiting, deliveries, deliveries.c.id.in_(first_due))
+        .where(
+            waiting.c.subscription_id.not_in(sa.bindparam("busy_subscriptions", expanding=True)),
+            deliveries.c.protocol.not_in(sa.bindparam("busy_protocols", expanding=True)),
+        )
+        .order_by(deliveries.c.next_at, deliveries.c.id)
+        .limit(sa.bindparam("limit", type_=sa.Integer))
+    )
+
+
+def _next_due_query() -> sa.Select[Any]:
+    waiting = _waiting()
+    of_each = deliveries.c.subscription_id == waiting.c.subscription_id
+    later = (_PENDING, of_each, deliveries.c.next_at > sa.bindparam("now"))
+    next_of_each = sa.select(sa.func.min(deliveries.c.next_at)).where(*later).scalar_subquery()
+    return sa.select(sa.func.min(next_of_each)).select_from(waiting)
+
+
+# Built once: they are asked after each attempt.
+_DUE = _due_query()
+_NEXT_DUE = _next_due_query()
 
 
 def record(

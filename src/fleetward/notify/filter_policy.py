@@ -199,6 +199,11 @@ def _nested(value: Any) -> Any:
         return [_nested(each) for each in value]
     if not isinstance(value, dict):
         return value
+    inside = {key: _nested(inner) if isinstance(inner, dict | list) else inner for key, inner in value.items()}
+    return _unfolded(inside) if any("." in key for key in inside) else inside
+
+
+def _unfolded(value: Mapping[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key, inner in value.items():
         place, path = result, key.split(".")
@@ -206,7 +211,7 @@ def _nested(value: Any) -> Any:
             place = place.setdefault(step, {})
             if not isinstance(place, dict):
                 raise Malformed(f'"{key}" is given twice')
-        _merge(place, path[-1], _nested(inner))
+        _merge(place, path[-1], inner)
     return result
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fleetward.errors import InvalidParameter, InvalidParameterValue
-from fleetward.notify import deliveries, filter_policy, subscriptions
-from fleetward.notify.records import Message, Subscription, Topic
+from fleetward.model import Millis
+from fleetward.notify import deliveries, filter_policy, subscriptions, topics
+from fleetward.notify.records import Draft, Kind, Message, Subscription, Topic
 from fleetward.store.database import Transaction
 
 MAX_SUBJECT = 100
@@ -21,26 +23,45 @@ _ATTRIBUTE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,256}")
 _ATTRIBUTE_TYPE = re.compile(r"(?:String|Number|Binary)(?:\.[\x21-\x7e]{1,240})?")
 
 
-def publish(tx: Transaction, topic: Topic, message: Message) -> str:
-    """Keeps a checked message and one delivery for each confirmed subscription that wants it; returns its id.
+def publish(tx: Transaction, topic: Topic, messages: Sequence[Message]) -> None:
+    """Keeps checked messages of one topic, and a delivery of each to every confirmed subscription that wants it.
 
-    Nothing happens when a message of this id is kept already: replaying a crash sends nothing a second time.
+    Nothing happens to a message whose id is kept already: replaying a crash sends nothing a second time.
     """
-    if deliveries.store(tx, message):
-        wanting = [one for one in subscriptions.confirmed(tx, topic.name) if wants(one, message)]
-        deliveries.add(tx, message, wanting)
-    return message.id
+    news = deliveries.store(tx, messages)
+    readers = [(one, _wish(one)) for one in subscriptions.confirmed(tx, topic.name)] if news else []
+    deliveries.add(tx, [(message, one) for message in news for one, wants in readers if wants(message)])
 
 
-def wants(subscription: Subscription, message: Message) -> bool:
+def _wish(subscription: Subscription) -> Callable[[Message], bool]:
+    """Whether the subscription wants a message."""
     policy = subscription.attributes.get("FilterPolicy")
     if policy is None:
-        return True
-    scope = subscription.attributes.get("FilterPolicyScope", filter_policy.ATTRIBUTES)
-    return filter_policy.parse(policy, scope).wants(message.text_for(subscription.protocol), message.attributes)
+        return lambda message: True
+    scope, protocol = subscription.attributes.get("FilterPolicyScope", filter_policy.ATTRIBUTES), subscription.protocol
+    compiled = filter_policy.parse(policy, scope)
+    return lambda message: compiled.wants(message.text_for(protocol), message.attributes)
 
 
 # --- checks -----------------------------------------------------------------------------------------------------------
+
+
+def checked(draft: Draft, topic: Topic, now: Millis) -> Message:
+    """The draft as a message of the topic; raises a Refusal as SNS would."""
+    made = Message(
+        id=str(uuid.uuid4()) if draft.id is None else draft.id,
+        kind=Kind.NOTIFICATION,
+        topic=topic.name,
+        text=draft.text,
+        created_at=now,
+        subject=draft.subject,
+        structure=draft.structure,
+        attributes=attributes(draft.attributes),
+        email_subject=draft.email_subject,
+        email_text=draft.email_text,
+    )
+    check(made, topics.max_message_bytes(topic))
+    return made
 
 
 def check(message: Message, max_bytes: int) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from fleetward.model import Millis
 
@@ -67,6 +68,23 @@ class Subscription:
     @property
     def raw(self) -> bool:
         return self.attributes.get("RawMessageDelivery") == "true"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What somebody wants published. `attributes` are MessageAttributes as the API takes them.
+
+    With an `id` that was published before, nothing happens. E-mail readers see `email_subject`, and `email_text` above
+    the text.
+    """
+
+    text: str
+    subject: str | None = None
+    attributes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    structure: str | None = None
+    id: str | None = None
+    email_subject: str | None = None
+    email_text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
 
 from fleetward.arn import Arns
-from fleetward.errors import InvalidParameter
+from fleetward.errors import InvalidParameter, Refusal
 from fleetward.gateway.doors import Clock
 from fleetward.notify import deliveries, outbox, publish, retention, subscriptions, topics
 from fleetward.notify.channel import Doors, Enqueue, FunctionExists, MayInvoke
@@ -18,7 +17,7 @@ from fleetward.notify.channels import http
 from fleetward.notify.courier import Courier
 from fleetward.notify.deliverer import Deliverer
 from fleetward.notify.log import delivery_log
-from fleetward.notify.records import Kind, Message, Subscription
+from fleetward.notify.records import Draft, Message, Subscription
 from fleetward.notify.signature import Signer
 from fleetward.settings import Settings
 from fleetward.store.database import Database, Reader, Transaction
@@ -101,24 +100,30 @@ class Notifier:
     ) -> str:
         """Publishes within the caller's transaction; returns the message's id. Raises a Refusal as SNS would.
 
-        `attributes` are MessageAttributes as the API takes them. With a `message_id` that was published before, nothing
-        happens. E-mail readers see `email_subject`, and `email_text` above the message.
+        What the arguments mean: see notify/records.py, Draft.
+        """
+        draft = Draft(message, subject, attributes or {}, structure, message_id, email_subject, email_text)
+        [answer] = self.publish_all(tx, topic_arn, [draft])
+        if isinstance(answer, Refusal):
+            raise answer
+        return answer
+
+    def publish_all(self, tx: Transaction, topic_arn: str, drafts: Sequence[Draft]) -> list[str | Refusal]:
+        """Publishes within the caller's transaction; answers each draft with the message's id, or as SNS refuses it.
+
+        Raises a Refusal when there is no such topic.
         """
         topic = topics.require(tx, topics.name_of(self._arns, topic_arn))
-        made = Message(
-            id=str(uuid.uuid4()) if message_id is None else message_id,
-            kind=Kind.NOTIFICATION,
-            topic=topic.name,
-            text=message,
-            created_at=tx.now,
-            subject=subject,
-            structure=structure,
-            attributes=publish.attributes(attributes or {}),
-            email_subject=email_subject,
-            email_text=email_text,
-        )
-        publish.check(made, topics.max_message_bytes(topic))
-        return publish.publish(tx, topic, made)
+        answers: list[str | Refusal] = []
+        messages: list[Message] = []
+        for draft in drafts:
+            try:
+                messages.append(publish.checked(draft, topic, tx.now))
+                answers.append(messages[-1].id)
+            except Refusal as refusal:
+                answers.append(refusal)
+        publish.publish(tx, topic, messages)
+        return answers
 
     # --- subscribing --------------------------------------------------------------------------------------------------
 

@@ -114,8 +114,8 @@ def _send_confirmation(tx: Transaction, signer: Signer, subscription: Subscripti
         token_expires_at=tx.now + TOKEN_LIFE,
     )
     message = Message(id=str(uuid.uuid4()), kind=kind, topic=subscription.topic, text="", created_at=tx.now)
-    deliveries.store(tx, message)
-    deliveries.add(tx, message, [subscription])
+    deliveries.store(tx, [message])
+    deliveries.add(tx, [(message, subscription)])
 
 
 # --- confirming -------------------------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ deliveries = sa.Table(
     metadata,
     # AUTOINCREMENT: a delivery's number names it in the functions room and must never name another one.
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("message_id", sa.ForeignKey("messages.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("message_id", sa.ForeignKey("messages.id", ondelete="CASCADE"), nullable=False),
     sa.Column("subscription_id", sa.String(36), nullable=False),
     sa.Column("protocol", sa.String(16), nullable=False),
     sa.Column("endpoint", sa.String(2048), nullable=False),
@@ -77,7 +77,7 @@ deliveries = sa.Table(
     sa.Column("created_at", Millis, nullable=False),
     sa.Column("attempted_at", Millis),
     sa.UniqueConstraint("message_id", "subscription_id"),
-    sa.Index("ix_deliveries_due", "status", "next_at"),
+    sa.Index("ix_deliveries_due", "status", "subscription_id", "next_at"),
     sqlite_autoincrement=True,
 )
 

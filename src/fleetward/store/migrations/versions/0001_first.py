@@ -406,8 +406,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     with op.batch_alter_table("deliveries", schema=None) as batch_op:
-        batch_op.create_index("ix_deliveries_due", ["status", "next_at"], unique=False)
-        batch_op.create_index(batch_op.f("ix_deliveries_message_id"), ["message_id"], unique=False)
+        batch_op.create_index("ix_deliveries_due", ["status", "subscription_id", "next_at"], unique=False)
 
     op.create_table(
         "functions",
@@ -797,7 +796,6 @@ def downgrade() -> None:
 
     op.drop_table("functions")
     with op.batch_alter_table("deliveries", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_deliveries_message_id"))
         batch_op.drop_index("ix_deliveries_due")
 
     op.drop_table("deliveries")
