@@ -1,13 +1,15 @@
 /* The load of the MQTT benchmarks: many MQTT 3.1.1 devices in one thread, the same for every broker.
  *
  *     mqttload HOST PORT [--devices 500] [--name device] [--topic bench] [--qos 1] [--payload 120] [--tls DIR COUNT]
- *              [--rate 0] [--flood] [--idle] [--once] [--churn] [--fresh-topics] [--unheard] [--parallel 50] [--timeout 30]
+ *              [--rate 0] [--flood] [--idle] [--once] [--churn] [--fresh-topics] [--unheard] [--window 500]
+ *              [--parallel 50] [--timeout 30]
  *
  * Device number n has the client id NAME-n and publishes to TOPIC/NAME-n (with --fresh-topics: to TOPIC/NAME-n/COUNT,
  * another one each time); one subscriber of TOPIC/#, NAME-subscriber, hears them all (with --unheard there is none).
  *
  *     closed loop   a device sends its next message when its last was acknowledged (QoS 1) and has reached the
- *                   subscriber, so that the broker gets one packet a read and never has to drop what nobody awaits
+ *                   subscriber, so that the broker gets one packet a read; at most --window messages are under way,
+ *                   of the devices in turn, so that no broker's bound on what a subscriber has not taken is reached
  *     --rate R      R messages a second from all devices together, on a fixed timetable
  *     --flood       every device sends as fast as its socket takes it
  *     --idle        the devices connect and keep silent
@@ -51,6 +53,7 @@ struct Device {
     SSL *ssl;
     uint64_t started;               /* ns: when it began to connect */
     bool acknowledged, arrived;     /* its last message */
+    bool under_way;                 /* its last message still counts in the window of the closed loop */
     bool wants_write;
     uint16_t packet_id;
     uint64_t sent;
@@ -65,16 +68,19 @@ struct Histogram {
 
 static struct {
     const char *name, *topic, *tls_folder;
-    int devices, qos, payload, identities, parallel, timeout;
+    int devices, qos, payload, identities, window, parallel, timeout;
     double rate;
     bool flood, idle, once, churn, fresh_topics, unheard;
-} option = {.name = "device", .topic = "bench", .devices = 500, .qos = 1, .payload = 120, .parallel = 50, .timeout = 30};
+} option = {.name = "device", .topic = "bench", .devices = 500, .qos = 1, .payload = 120, .window = 500, .parallel = 50, .timeout = 30};
 
 static struct sockaddr_in address;
 static SSL_CTX **identities;
 static struct Device *devices, *subscriber;
 static int poller, timer, all, dialled, in_dialling;
 static bool running;
+static struct Device **waiting; /* the closed loop: a ring of devices whose turn comes */
+static uint64_t waiting_first, waiting_end;
+static int under_way;
 static uint64_t due, step, next_in_turn; /* the timetable of --rate */
 static uint64_t phase_started;
 static struct Histogram latency, connecting;
@@ -157,6 +163,7 @@ static void leave(struct Device *device, enum State state) {
 }
 
 static void give_up(struct Device *device) {
+    if (device->under_way) device->under_way = false, under_way--;
     if (device->state == READY) lost++;
     else refused++;
     leave(device, FAILED);
@@ -287,8 +294,15 @@ static void publish(struct Device *device, uint64_t when) {
 }
 
 static void go_on(struct Device *device) {
-    if (running && in_closed_loop() && device->state == READY && device->acknowledged && device->arrived)
-        publish(device, now());
+    if (!running || !in_closed_loop() || device->state != READY || !device->acknowledged || !device->arrived) return;
+    if (device->under_way) device->under_way = false, under_way--;
+    waiting[waiting_end++ % (uint64_t)option.devices] = device;
+    while (under_way < option.window && waiting_first < waiting_end) {
+        struct Device *next = waiting[waiting_first++ % (uint64_t)option.devices];
+        if (next->state != READY) continue;
+        next->under_way = true, under_way++;
+        publish(next, now());
+    }
 }
 
 static void flood(struct Device *device) {
@@ -557,6 +571,7 @@ static void read_options(int count, char **words) {
         else if (!strcmp(word, "--qos")) option.qos = atoi(value);
         else if (!strcmp(word, "--payload")) option.payload = atoi(value);
         else if (!strcmp(word, "--rate")) option.rate = atof(value);
+        else if (!strcmp(word, "--window")) option.window = atoi(value);
         else if (!strcmp(word, "--parallel")) option.parallel = atoi(value);
         else if (!strcmp(word, "--timeout")) option.timeout = atoi(value);
         else if (!strcmp(word, "--tls") && n + 1 < count) option.tls_folder = value, option.identities = atoi(words[++n]);
@@ -576,6 +591,7 @@ static void allow_open_files(void) {
 static void make_devices(void) {
     all = option.devices + !option.unheard;
     devices = calloc((size_t)all, sizeof *devices);
+    waiting = calloc((size_t)option.devices, sizeof *waiting);
     if (!option.unheard) subscriber = &devices[option.devices];
     for (int n = 0; n < all; n++) {
         struct Device *device = &devices[n];
