@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,14 @@ HEAD = """\
 # Performance
 
 Measured, not promised: this page is generated from a run of `make bench` (`benchmarks/performance.py`); the raw
-numbers are in {files}. A figure is the median of its rounds, with the least and the most of them; the rounds are
-interleaved, so that whatever else the machine did met all alike. Ratios are taken round by round. Yours will differ:
-run it.
+numbers are in
+
+{files}.
+
+A figure is the median of its rounds, with the least and the most of them; the rounds are interleaved, so that whatever
+else the machine did met all alike. Ratios are taken round by round. Yours will differ: run it.
 """
+QUICK = "\n**From a short look (`--quick`): few rounds, small sizes, not for quoting.**\n"
 VERDICTS = {None: "", True: "reached", False: "**not reached**"}
 
 
@@ -36,7 +41,7 @@ def page(files: list[Path], plots: Path) -> str:
     names = ", ".join(f"`benchmarks/results/{path.name}`" for path in files)
     growing = [growth for part in parts.values() for growth in part.growth]
     sections = [
-        HEAD.format(files=names),
+        HEAD.format(files=names) + (QUICK if any(run.get("quick") for run in runs) else ""),
         _machine(runs[-1]["machine"]),
         "## Goals\n\n" + _table(_with_goals(parts.values())),
         *(_part(part) for part in parts.values()),
@@ -72,7 +77,8 @@ def _part(part: Part) -> str:
     told = "".join(f"- {key}: {_told(value)}\n" for key, value in part.told.items())
     rounds = sorted({len(figure.rounds) for figure in part.figures})
     counted = " or ".join(str(number) for number in rounds)
-    return f"## {part.title}\n\n{part.how}\n\n{_table(part.figures)}\n- rounds: {counted}\n{told}"
+    how = textwrap.fill(part.how, 120)
+    return f"## {part.title}\n\n{how}\n\n{_table(part.figures)}\n- rounds: {counted}\n{told}"
 
 
 def _told(value: Any) -> str:
