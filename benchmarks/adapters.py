@@ -45,18 +45,21 @@ STORM_HOW = (
     "write. Drain: a running server sends 1,000 messages to one HTTP subscriber and to one function, from the first "
     "publish to the last arrival."
 )
+STORM_WORDS = {
+    "seconds": ("until all is done", "s"),
+    "memory MB": ("memory it needed", "MB"),
+    "p99 over quiet": ("p99 during over quiet", "×"),
+}
 STORM_GOALS = {"storm: seconds": 10, "drain to http: seconds": 20, "drain to function: seconds": 20}
 
 
 def storm(found: dict[str, list[float]]) -> list[dict[str, Any]]:
     part = Part("storm", "A mass alarm, and alerts on their way out", STORM_HOW)
     for name, rounds in found.items():
-        figure, _, unit = name.rpartition(": ")
+        figure, _, what = name.rpartition(": ")
+        text, unit = STORM_WORDS[what]
         bound = {"at_most": STORM_GOALS[name]} if name in STORM_GOALS else {}
-        if unit == "p99 over quiet":
-            part.add(f"{figure}: p99 over quiet", "×", rounds, **bound)
-        else:
-            part.add(figure if unit == "seconds" else f"{figure}: memory", unit[-2:], rounds, **bound)
+        part.add(f"{figure}: {text}", unit, rounds, **bound)
     return [asdict(part)]
 
 

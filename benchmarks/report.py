@@ -37,8 +37,8 @@ class Figure:
     @property
     def goal(self) -> str:
         if self.at_least is not None:
-            return f"≥ {self.at_least:,g}"
-        return f"≤ {self.at_most:,g}" if self.at_most is not None else ""
+            return f"≥ {short(self.at_least)}"
+        return f"≤ {short(self.at_most)}" if self.at_most is not None else ""
 
     @property
     def reached(self) -> bool | None:
