@@ -110,9 +110,11 @@ def measure(folder: Path, part: Part, rounds: int, seconds: float, sizes: tuple[
     names = [f"device-{number}" for number in range(DEVICES)] + [f"storm-{number}" for number in range(storming)]
     house = fleet.make(folder / "fleetward", [*names, "device-subscriber"], fleet.IDENTITIES).start()
     peer = _mosquitto(folder, house, part)
+    fresh = [] if peer is None else [idle(peer, 1_000, house.tls)["memory"]]
     try:
         _side_by_side(part, house, peer, rounds, seconds, storming)
-        _idle(part, house, peer, rounds, sizes)
+        _idle(part, house, rounds, sizes)
+        part.add("memory of an idle connection, 1,000 of them: mosquitto", "kB", fresh)
     finally:
         house.stop()
         if peer is not None:
@@ -159,15 +161,11 @@ def _side_by_side(part: Part, house: Fleet, peer: Broker | None, rounds: int, se
     part.add("p99 of the 500 publishing, during the storm", "ms", stormed["during"])
 
 
-def _idle(part: Part, house: Fleet, peer: Broker | None, rounds: int, sizes: tuple[int, ...]) -> None:
+def _idle(part: Part, house: Fleet, rounds: int, sizes: tuple[int, ...]) -> None:
     """A new server for each measurement of ours: what one round frees, the next would fill unseen."""
     jobs: dict[str, Job] = {f"{size}": partial(idle_in_a_new_server, house, size) for size in sizes}
     found = interleaved(jobs, rounds, "idle connections")
     part.add("memory of an idle connection, 1,000 of them: fleetward", "kB", found["1000"]["memory"], at_most=40)
-    if peer is not None:
-        part.add(
-            "memory of an idle connection, 1,000 of them: mosquitto", "kB", [idle(peer, 1_000, house.tls)["memory"]]
-        )
     by_size = {size: found[f"{size}"]["memory"] for size in sizes}
     part.growth.append(Growth("memory of an idle mTLS connection", "kB", "connections", by_size))
 
