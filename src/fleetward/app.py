@@ -191,7 +191,7 @@ class House:
         try:
             await asyncio.to_thread(self.gateway.start)
         except CannotListen as error:
-            raise CannotStart(f"{error}; choose others with --mqtt-host and --mqtt-port") from None
+            raise CannotStart(f"{error}; choose others with --mqtt-host, --mqtt-port or --mqtt-plain-port") from None
         self._closing.push_async_callback(asyncio.to_thread, self.gateway.stop)
 
     async def _open_response(self) -> None:

@@ -119,6 +119,10 @@ class RealGateway:
         assert issued.private_key_pem is not None
         return Credentials(issued.id, issued.certificate_pem, issued.private_key_pem, self)
 
+    def assume(self, certificate_id: str, *policies: str) -> None:
+        """Makes that certificate known, whoever may hold it."""
+        self.change(RecordKind.CERTIFICATE, certificate_id, CertificateRecord(certificate_id, True, policies))
+
     def command(self, command: Command) -> Reply:
         async def ask() -> Reply:
             return await asyncio.wait_for(self.gateway.command(command), SECONDS)
@@ -157,7 +161,7 @@ class Paho:
         self.disconnect_reason: Any = None
         self._connected: queue.Queue[Any] = queue.Queue()
         self._subscribed: queue.Queue[list[Any]] = queue.Queue()
-        self._credentials = credentials
+        self.port = credentials.gateway.port
         protocol = mqtt.MQTTv5 if v5 else mqtt.MQTTv311
         self.client = mqtt.Client(
             mqtt.CallbackAPIVersion.VERSION2,
@@ -176,7 +180,7 @@ class Paho:
     def connect(self, **options: Any) -> str:
         """The broker's answer, in paho's words."""
         self.gone.clear()
-        self.client.connect("127.0.0.1", self._credentials.gateway.port, **options)
+        self.client.connect("127.0.0.1", self.port, **options)
         self.client.loop_start()
         return str(self._connected.get(timeout=SECONDS))
 

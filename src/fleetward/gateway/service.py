@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -17,12 +19,14 @@ import structlog
 
 from fleetward.arn import Arns
 from fleetward.gateway.broker import Broker
+from fleetward.gateway.channels import plain_channels
 from fleetward.gateway.commands import carry_out
 from fleetward.gateway.doors import Clock, Command, Outlets, Reply
 from fleetward.gateway.durable import Durable, DurableFile, NullDurable
 from fleetward.gateway.guard import Guard
 from fleetward.gateway.limits import LIMITS
-from fleetward.gateway.listener import BACKLOG, Listener, allow_open_files, server_context
+from fleetward.gateway.listener import BACKLOG, Entrance, Listener, allow_open_files
+from fleetward.gateway.tls import Tls, server_context
 from fleetward.gateway.trust import Trust
 from fleetward.meter.batch import TICK_MILLIS
 from fleetward.meter.meter import Meter
@@ -32,6 +36,7 @@ from fleetward.settings import Settings
 
 log = structlog.get_logger()
 
+PLAIN_HOST = "127.0.0.1"
 GOODBYE_SECONDS = 1.0
 STOP_SECONDS = 3.0
 
@@ -95,18 +100,19 @@ class Gateway:
         self._meter = Meter(f"local-{token_hex(4)}", self._last)  # each run counts its batches anew
         context = server_context(self._tls.certificate, self._tls.key, self._tls.authority)
         self._trust = Trust(context)
-        listening = _bind(self._settings.mqtt_host, self._settings.mqtt_port)
+        entrances = self._entrances(context)
         try:
             if self._durable_file is not None:
                 self._durable = DurableFile.open(self._durable_file)
             self._guard = self._build()
         except BaseException:
-            listening.close()
+            for entrance in entrances:
+                entrance.socket.close()
             self._durable.close()
             raise
         allow_open_files(self._settings.mqtt_max_connections)
-        self.port = listening.getsockname()[1]
-        self._listener = Listener(listening, context, self._guard, self.now, self._settings.mqtt_max_connections)
+        self.port = entrances[0].socket.getsockname()[1]
+        self._listener = Listener(entrances, self._guard, self.now, self._settings.mqtt_max_connections)
         self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
         self._thread.start()
         self._started.wait()
@@ -125,6 +131,20 @@ class Gateway:
         for future, house in list(self._awaited.items()):
             self._reply(future, house, None, GatewayStopped("the gateway stopped"))
         self._durable.close()
+
+    def _entrances(self, context: ssl.SSLContext) -> list[Entrance]:
+        """The TLS port first; the plain one, if there is one, always and only on loopback."""
+        settings = self._settings
+        entrances = [Entrance(_bind(settings.mqtt_host, settings.mqtt_port), partial(Tls, context))]
+        if settings.mqtt_plain_port:
+            new_channel = plain_channels(settings.mqtt_plain_certificate)
+            try:
+                plain = _bind(PLAIN_HOST, settings.mqtt_plain_port)
+            except CannotListen:
+                entrances[0].socket.close()
+                raise
+            entrances.append(Entrance(plain, new_channel, loopback_only=True))
+        return entrances
 
     def _build(self) -> Guard:
         settings = self._settings
