@@ -59,7 +59,9 @@ class Limits:
 
     connect_seconds: int = 10
     handshake_seconds: int = 10
-    handshakes: int = 1_024
+    handshakes: int = 4_096
+    """Connections of which it is not known yet who is at the other end: room for a fleet that comes back at once."""
+
     packet_seconds: int = 120
     """Time for the rest of a packet of which the beginning has come."""
 
