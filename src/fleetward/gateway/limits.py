@@ -58,7 +58,7 @@ class Limits:
     """Waiting to be written to one connection before QoS 0 messages are dropped."""
 
     connect_seconds: int = 10
-    handshake_seconds: int = 10
+    handshake_seconds: int = 30
     handshakes: int = 4_096
     """Connections of which it is not known yet who is at the other end: room for a fleet that comes back at once."""
 
