@@ -13,6 +13,7 @@ from fleetward.gateway import endings
 from fleetward.gateway.channels import Channel
 from fleetward.gateway.client import Client
 from fleetward.gateway.guard import Guard
+from fleetward.gateway.identity import Principal
 from fleetward.gateway.lobby import Lobby
 from fleetward.gateway.proxy_header import NoClient
 from fleetward.model import Millis
@@ -108,11 +109,16 @@ class Connection(asyncio.Protocol):
 
     # --- the opening --------------------------------------------------------------------------------------------------
 
-    def open(self, data: bytes) -> None:
-        if self._transport is None or self._closing:
+    def identify(self, data: bytes) -> Principal | None:
+        """On another thread: nothing else uses the channel before `identified`."""
+        return self._channel.open(data) if self._transport is not None else None
+
+    def identified(self, found: asyncio.Future[Principal | None]) -> None:
+        if self._transport is None or self._transport.is_closing():
+            found.exception()  # now of no interest
             return
         try:
-            principal = self._channel.open(data)
+            principal = found.result()
             if principal is not None:
                 self._client = self._guard.open(self, principal, self._now())
         except Exception as error:  # no TLS, no certificate, one that we cannot read, no header

@@ -81,7 +81,7 @@ class Listener:
 
     async def close(self, seconds: float) -> None:
         """Gives connections that are ending this long, then breaks them off."""
-        self._lobby.clear()
+        self._lobby.close()
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         while self._opened and loop.time() < end:  # noqa: ASYNC110

@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Protocol
 
-OPENINGS_A_TURN = 4
-"""TLS handshakes are dear (about a millisecond for so many): the connected are served after each few."""
+from fleetward.gateway.identity import Principal
 
 CROWD = 256
 """With so many waiting for their turn, those that come later wait in the kernel's backlog."""
 
 
 class Newcomer(Protocol):
-    def open(self, data: bytes) -> None:
-        """Goes on with finding out who is at the other end."""
+    def identify(self, data: bytes) -> Principal | None:
+        """Goes on with finding out who is at the other end, on a thread of the lobby."""
+
+    def identified(self, found: asyncio.Future[Principal | None]) -> None:
+        """What came of it, on the loop's thread."""
 
     def abort(self) -> None: ...
 
 
 class Lobby:
-    """At most `most` connections are opening at once; beyond that the one that is waited for longest is broken off."""
+    """At most `most` connections are opening at once; beyond that the one that is waited for longest is broken off.
+
+    A TLS handshake takes the processor for a millisecond: on the loop's own thread it would make the connected wait.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._opening: dict[Newcomer, None] = {}
         self._strangers: dict[Newcomer, None] = {}  # known, but not admitted yet
-        self._turns: OrderedDict[Newcomer, bytes] = OrderedDict()
-        self._is_due = False
+        self._turns: set[Newcomer] = set()
         self._has_room = asyncio.Event()
         self._has_room.set()
+        self._thread = ThreadPoolExecutor(1, "handshakes")
 
     async def has_room(self) -> None:
         """Waits while too many wait for their turn."""
@@ -42,21 +48,28 @@ class Lobby:
         self._opening[newcomer] = None
 
     def put(self, newcomer: Newcomer, data: bytes) -> None:
-        """Bytes of its opening came; it must take no more before its turn."""
-        self._turns[newcomer] = data
+        """Bytes of its opening came; it must take no more before its turn is over."""
+        self._turns.add(newcomer)
         if len(self._turns) >= CROWD:
             self._has_room.clear()
-        self._ask()
+        turn = asyncio.get_running_loop().run_in_executor(self._thread, newcomer.identify, data)
+        turn.add_done_callback(partial(self._end_turn, newcomer))
+
+    def _end_turn(self, newcomer: Newcomer, found: asyncio.Future[Principal | None]) -> None:
+        self._turns.discard(newcomer)
+        if len(self._turns) < CROWD:
+            self._has_room.set()
+        if not found.cancelled():
+            newcomer.identified(found)
 
     def opened(self, newcomer: Newcomer) -> None:
         """It is known who is there; `leave` when they are admitted."""
-        del self._opening[newcomer]
+        self._opening.pop(newcomer, None)
         self._strangers[newcomer] = None
 
     def leave(self, newcomer: Newcomer) -> None:
         self._opening.pop(newcomer, None)
         self._strangers.pop(newcomer, None)
-        self._turns.pop(newcomer, None)
 
     def make_room(self) -> bool:
         """Breaks off a connection that nobody was admitted on; False when there is none."""
@@ -65,9 +78,10 @@ class Lobby:
             return True
         return self._break_off()
 
-    def clear(self) -> None:
+    def close(self) -> None:
         for newcomer in (*self._opening, *self._strangers):
             self._abort(newcomer)
+        self._thread.shutdown(cancel_futures=True)
 
     def _break_off(self) -> bool:
         """Whoever waits for us does not dawdle, unless there are only such."""
@@ -80,18 +94,3 @@ class Lobby:
     def _abort(self, newcomer: Newcomer) -> None:
         self.leave(newcomer)
         newcomer.abort()
-
-    def _ask(self) -> None:
-        if not self._is_due:
-            self._is_due = True
-            asyncio.get_running_loop().call_soon(self._take_turns)
-
-    def _take_turns(self) -> None:
-        self._is_due = False
-        for _ in range(min(OPENINGS_A_TURN, len(self._turns))):
-            newcomer, data = self._turns.popitem(last=False)
-            newcomer.open(data)
-        if len(self._turns) < CROWD:
-            self._has_room.set()
-        if self._turns:
-            self._ask()
