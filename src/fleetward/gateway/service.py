@@ -6,9 +6,8 @@ import asyncio
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -23,6 +22,7 @@ from fleetward.gateway.durable import Durable, DurableFile, NullDurable
 from fleetward.gateway.guard import Guard
 from fleetward.gateway.limits import LIMITS
 from fleetward.gateway.listener import BACKLOG, Listener, allow_open_files, server_context
+from fleetward.gateway.starting import CannotListen, GatewayStopped, TlsFiles
 from fleetward.gateway.trust import Trust
 from fleetward.meter.batch import TICK_MILLIS
 from fleetward.meter.meter import Meter
@@ -34,23 +34,6 @@ log = structlog.get_logger()
 
 GOODBYE_SECONDS = 1.0
 STOP_SECONDS = 3.0
-
-
-class CannotListen(Exception):
-    """The MQTT port cannot be bound; says which one and why."""
-
-
-class GatewayStopped(Exception):
-    """A command came when the gateway was not running."""
-
-
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """PEM files: the broker's certificate and key, and the authority whose device certificates are let in."""
-
-    certificate: Path
-    key: Path
-    authority: Path
 
 
 class Gateway:
@@ -68,7 +51,7 @@ class Gateway:
         tls: TlsFiles,
         durable_file: Path | None,
         outlets: Outlets,
-        changes: Sequence[Change] = (),
+        changes: Iterable[Change] = (),
     ) -> None:
         self.port = settings.mqtt_port
         self._settings = settings
@@ -77,7 +60,7 @@ class Gateway:
         self._tls = tls
         self._durable_file = durable_file
         self._outlets = outlets
-        self._steps: deque[Sequence[Change]] = deque([changes])
+        self._steps: deque[Iterable[Change]] = deque([changes])
         self._durable: Durable = NullDurable()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None

@@ -46,6 +46,13 @@ class Feed:
             self._subscribers.append(subscriber)
             return self._everything()
 
+    def fleet(self) -> Iterator[Change]:
+        """The whole fleet once more, for a subscriber that lost it and takes every step since the call after it."""
+        version = self._version
+        with self._database.read() as look:
+            for kind, key, record in read_all(look):
+                yield Change(version, kind, key, record)
+
     def _committed(self, touched: Sequence[Touch]) -> None:
         mine = [(RecordKind(kind), key) for kind, key in touched if kind in _KINDS]
         if not mine:
