@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -137,12 +137,7 @@ def _array(array: np.ndarray[Any, Any]) -> tuple[Any, ...]:
     return np.frombuffer, (array.tobytes(), array.dtype.str)
 
 
-class _Pickler(pickle.Pickler):
-    dispatch_table: ClassVar = {
-        **copyreg.dispatch_table,
-        **{kind: _reducer(kind) for kind in MESSAGES},
-        np.ndarray: _array,
-    }
+_REDUCERS = {**copyreg.dispatch_table, **{kind: _reducer(kind) for kind in MESSAGES}, np.ndarray: _array}
 
 
 class _Unpickler(pickle.Unpickler):
@@ -156,7 +151,9 @@ class _Unpickler(pickle.Unpickler):
 def frame(message: object) -> bytes:
     """The message as it goes over the socket."""
     packed = io.BytesIO()
-    _Pickler(packed, pickle.HIGHEST_PROTOCOL).dump(message)
+    pickler = pickle.Pickler(packed, pickle.HIGHEST_PROTOCOL)
+    pickler.dispatch_table = _REDUCERS
+    pickler.dump(message)
     return LENGTH.pack(packed.tell()) + packed.getbuffer()
 
 

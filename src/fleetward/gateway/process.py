@@ -23,7 +23,7 @@ import structlog
 
 from fleetward import logs
 from fleetward.clock import now_millis
-from fleetward.gateway.doors import Arrival, Presence, Refused, Reply
+from fleetward.gateway.doors import Arrival, Inlets, Presence, Refused, Reply
 from fleetward.gateway.frames import LENGTH, Answer, Ask, Begin, Failure, Frames, Ready, Steps, Stop, unpack
 from fleetward.gateway.frames import frame as framed
 from fleetward.gateway.service import Gateway
@@ -84,7 +84,7 @@ class Line:
 
     # --- in, on the loop ----------------------------------------------------------------------------------------------
 
-    def attach(self, gateway: Gateway) -> None:
+    def attach(self, gateway: Inlets) -> None:
         """Takes messages for `gateway` from now on, on the running loop."""
         self._loop = asyncio.get_running_loop()
         self._take: dict[type, Callable[[Any], None]] = {
@@ -130,12 +130,12 @@ class Line:
             os._exit(1)
         return True
 
-    def _take_steps(self, gateway: Gateway, steps: Steps) -> None:
+    def _take_steps(self, gateway: Inlets, steps: Steps) -> None:
         self._taken += 1
         gateway.apply(steps.changes)
 
-    def _ask(self, gateway: Gateway, ask: Ask) -> None:
-        gateway.command(ask.command).add_done_callback(partial(self._answer, ask.number))
+    def _ask(self, gateway: Inlets, ask: Ask) -> None:
+        asyncio.ensure_future(gateway.command(ask.command)).add_done_callback(partial(self._answer, ask.number))
 
     def _answer(self, number: int, done: asyncio.Future[Reply]) -> None:
         error = done.exception()
