@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -35,10 +35,11 @@ EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104
 
 
 class Server:
-    """Runs between `start` and `stop`."""
+    """Runs between `start` and `stop`. `give_up` is told, on any thread, why it cannot go on."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, give_up: Callable[[str], None]) -> None:
         self._settings = settings
+        self._give_up = give_up
         self._folder = settings.data_dir.absolute()
         self._closing = contextlib.AsyncExitStack()
         self._house: House | None = None
@@ -91,7 +92,7 @@ class Server:
         (self._folder / SERVER_FILE).unlink(missing_ok=True)
 
     async def _open_house(self) -> None:
-        house = House(self._settings, self._folder, self._endpoint_url)
+        house = House(self._settings, self._folder, self._endpoint_url, give_up=self._give_up)
         await house.open()
         self._house, self._door = house, house.door()
         self._open.set()
@@ -219,23 +220,34 @@ def _lock(path: Path) -> IO[str]:
 
 
 def run(settings: Settings) -> int:
-    """Runs the server until SIGTERM or SIGINT; returns the exit code."""
+    """Runs the server until SIGTERM or SIGINT, or until it cannot go on; returns the exit code."""
     os.umask(0o077)  # whatever a library creates in the data folder is nobody else's
     logs.configure(settings.log_level)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(settings))
+            failure = runner.run(_run(settings))
     except CannotStart as reason:
         print(f"fleetward: cannot start: {reason}")
+        return 1
+    if failure is not None:
+        print(f"fleetward: cannot go on: {failure}")
         return 1
     return 0
 
 
-async def _run(settings: Settings) -> None:
+async def _run(settings: Settings) -> str | None:
+    """Why it ended by itself; None when it was told to."""
+    loop = asyncio.get_running_loop()
     told_to_stop = asyncio.Event()
+    failures: list[str] = []
+
+    def give_up(reason: str) -> None:
+        failures.append(reason)
+        loop.call_soon_threadsafe(told_to_stop.set)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
-    server = Server(settings)
+        loop.add_signal_handler(number, told_to_stop.set)
+    server = Server(settings, give_up)
     await server.start()
     info = server.info()
     print(
@@ -245,3 +257,4 @@ async def _run(settings: Settings) -> None:
     )
     await told_to_stop.wait()
     await server.stop()
+    return failures[0] if failures else None

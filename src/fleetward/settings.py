@@ -88,6 +88,11 @@ class Settings(BaseSettings):
     mqtt_connect_refusal_code: Annotated[Literal[5, 7], BeforeValidator(int)] = Field(
         5, description="MQTT 3.1.1 CONNACK code for a CONNECT that policy denies (AWS sends 7)."
     )
+    gateway_processes: int = Field(
+        1,
+        ge=0,
+        description="Processes that serve MQTT: 1, or 0 for a thread of the server (to debug, or to save memory).",
+    )
     mqtt_max_connections: int = Field(20_000, ge=1, description="MQTT connections open at once.")
 
     smtp_host: str | None = Field(

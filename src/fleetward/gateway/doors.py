@@ -5,7 +5,7 @@
 3. in: the fleet as `Change`s, first the whole of it, then each step; and what is to be counted;
 4. in: commands, each with a reply.
 
-Everything that passes is a picklable value, so that the gateway can become a process of its own.
+Everything that passes is a picklable value: the gateway is a process of its own (`gateway.remote`), or a thread.
 """
 
 from __future__ import annotations

@@ -7,9 +7,8 @@ import socket
 import ssl
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
@@ -26,6 +25,7 @@ from fleetward.gateway.durable import Durable, DurableFile, NullDurable
 from fleetward.gateway.guard import Guard
 from fleetward.gateway.limits import LIMITS
 from fleetward.gateway.listener import BACKLOG, Entrance, Listener, allow_open_files
+from fleetward.gateway.starting import CannotListen, GatewayStopped, TlsFiles
 from fleetward.gateway.tls import Tls, server_context
 from fleetward.gateway.trust import Trust
 from fleetward.meter.batch import TICK_MILLIS
@@ -39,23 +39,6 @@ log = structlog.get_logger()
 PLAIN_HOST = "127.0.0.1"
 GOODBYE_SECONDS = 1.0
 STOP_SECONDS = 3.0
-
-
-class CannotListen(Exception):
-    """The MQTT port cannot be bound; says which one and why."""
-
-
-class GatewayStopped(Exception):
-    """A command came when the gateway was not running."""
-
-
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """PEM files: the broker's certificate and key, and the authority whose device certificates are let in."""
-
-    certificate: Path
-    key: Path
-    authority: Path
 
 
 class Gateway:
@@ -73,7 +56,7 @@ class Gateway:
         tls: TlsFiles,
         durable_file: Path | None,
         outlets: Outlets,
-        changes: Sequence[Change] = (),
+        changes: Iterable[Change] = (),
     ) -> None:
         self.port = settings.mqtt_port
         self._settings = settings
@@ -82,7 +65,7 @@ class Gateway:
         self._tls = tls
         self._durable_file = durable_file
         self._outlets = outlets
-        self._steps: deque[Sequence[Change]] = deque([changes])
+        self._steps: deque[Iterable[Change]] = deque([changes])
         self._durable: Durable = NullDurable()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
