@@ -145,7 +145,7 @@ class House:
     def _open_rooms(self) -> None:
         self.authority = Authority.open(self.folder / "ca", self.clock())
         try:
-            self.certificate = self.authority.issue_server(_names(self.settings), self.clock())
+            self.certificate = self.issue_certificate()
         except ValueError as error:
             raise CannotStart(f"the broker's certificate cannot be made: {error}; see --mqtt-name") from None
         self.history = History.open(self.folder / "history.duckdb")
@@ -171,6 +171,10 @@ class House:
             function_exists=self.functions.exists,
             signer=Signer.load_or_create(self.folder / "sns", self.clock()),
         )
+
+    def issue_certificate(self) -> tuple[Path, Path]:
+        """The files of the broker's certificate and key; made anew when a third of its life is left."""
+        return self.authority.issue_server(_names(self.settings), self.clock())
 
     def _issue_keys(self, role_arn: str, session_name: str) -> tuple[str, str, str, Millis]:
         with self.database.transaction(self.clock()) as tx:

@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -22,6 +22,8 @@ from fleetward.api.connection import HttpConnection
 from fleetward.api.door import ASGIApp, Message, Receive, Send
 from fleetward.app import CannotStart, House
 from fleetward.client import LOCK_FILE, SERVER_FILE, ServerInfo
+from fleetward.gateway.doors import LoadCertificate
+from fleetward.registry.renewal import Port, Renewal
 from fleetward.settings import Settings
 from fleetward.store.tables import metadata
 
@@ -54,6 +56,7 @@ class Server:
             await self._open_house()
             self._closing.push_async_callback(self._close_house)
             await self._serve(listening)
+            await self._look_after_certificates()
             self.info().save(self._folder)
             self._closing.callback((self._folder / SERVER_FILE).unlink, missing_ok=True)
         except BaseException:
@@ -140,6 +143,26 @@ class Server:
             if serving.done():
                 await serving
             await asyncio.sleep(0.01)
+
+    async def _look_after_certificates(self) -> None:
+        """Those of both ports, for as long as the server runs."""
+        house = self._house
+        assert house is not None
+        ports = [Port("mqtt", house.certificate, self._load_mqtt_certificate)]
+        certificate, key = self._api_certificate()
+        if certificate is not None and key is not None:
+            ports.append(Port("https", (certificate, key), self._load_api_certificate))
+        renewal = Renewal(house.issue_certificate, ports)
+        await renewal.start()
+        self._closing.push_async_callback(renewal.stop)
+
+    def _load_mqtt_certificate(self, *_: Path) -> Awaitable[object]:
+        assert self._house is not None
+        return self._house.gateway.command(LoadCertificate())
+
+    def _load_api_certificate(self, certificate: Path, key: Path) -> None:
+        assert self._http.config.ssl is not None
+        self._http.config.ssl.load_cert_chain(certificate, key)
 
     def _api_certificate(self) -> tuple[Path | None, Path | None]:
         """Certificate and key of the HTTP port: those given, else the broker's, which the own CA vouches for."""

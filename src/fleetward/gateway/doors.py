@@ -108,7 +108,12 @@ class CountSessions:
     """Reply: how many clients are connected now."""
 
 
-Command: TypeAlias = Drop | Publish | GetRetained | ListRetained | CountSessions
+@dataclass(frozen=True, slots=True)
+class LoadCertificate:
+    """Read the files of the server's certificate again; handshakes from now on show what they hold. Reply: None."""
+
+
+Command: TypeAlias = Drop | Publish | GetRetained | ListRetained | CountSessions | LoadCertificate
 Reply: TypeAlias = "bool | int | Publish | tuple[Retained, ...] | None"
 
 

@@ -115,7 +115,15 @@ class Answer:
 MESSAGES: tuple[type, ...] = (
     *(Begin, Fleet, Steps, Ask, Stop, Ready, Failure, Answer),
     *(doors.Arrival, doors.Presence, doors.Refused, batch.Batch, batch.Cells, batch.TopicCells),
-    *(doors.Drop, doors.Publish, doors.GetRetained, doors.ListRetained, doors.Retained, doors.CountSessions),
+    *(
+        doors.Drop,
+        doors.Publish,
+        doors.GetRetained,
+        doors.ListRetained,
+        doors.Retained,
+        doors.CountSessions,
+        doors.LoadCertificate,
+    ),
     *(Change, ThingRecord, GroupRecord, CertificateRecord, AuthorityRecord, PolicyRecord, Demand, Arns),
 )
 _KNOWN: dict[tuple[str, str], Any] = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +19,7 @@ from fleetward.arn import Arns
 from fleetward.gateway.broker import Broker
 from fleetward.gateway.channels import plain_channels
 from fleetward.gateway.commands import carry_out
-from fleetward.gateway.doors import Clock, Command, Outlets, Reply
+from fleetward.gateway.doors import Clock, Command, LoadCertificate, Outlets, Reply
 from fleetward.gateway.durable import Durable, DurableFile, NullDurable
 from fleetward.gateway.guard import Guard
 from fleetward.gateway.limits import LIMITS
@@ -81,9 +80,9 @@ class Gateway:
         self._last = self._clock()
         self._tick_end = _next_boundary(self._last)
         self._meter = Meter(f"local-{token_hex(4)}", self._last)  # each run counts its batches anew
-        context = server_context(self._tls.certificate, self._tls.key, self._tls.authority)
-        self._trust = Trust(context)
-        entrances = self._entrances(context)
+        self._context = server_context(self._tls.certificate, self._tls.key, self._tls.authority)
+        self._trust = Trust(self._context)
+        entrances = self._entrances()
         try:
             if self._durable_file is not None:
                 self._durable = DurableFile.open(self._durable_file)
@@ -115,10 +114,10 @@ class Gateway:
             self._reply(future, house, None, GatewayStopped("the gateway stopped"))
         self._durable.close()
 
-    def _entrances(self, context: ssl.SSLContext) -> list[Entrance]:
+    def _entrances(self) -> list[Entrance]:
         """The TLS port first; the plain one, if there is one, always and only on loopback."""
         settings = self._settings
-        entrances = [Entrance(_bind(settings.mqtt_host, settings.mqtt_port), partial(Tls, context))]
+        entrances = [Entrance(_bind(settings.mqtt_host, settings.mqtt_port), partial(Tls, self._context))]
         if settings.mqtt_plain_port:
             new_channel = plain_channels(settings.mqtt_plain_certificate)
             try:
@@ -268,7 +267,10 @@ class Gateway:
         reply: Reply = None
         failure: Exception | None = None
         try:
-            reply = carry_out(self._guard, command, self.now())
+            if isinstance(command, LoadCertificate):
+                self._context.load_cert_chain(self._tls.certificate, self._tls.key)
+            else:
+                reply = carry_out(self._guard, command, self.now())
         except Exception as error:
             failure = error
         self._reply(future, house, reply, failure)
