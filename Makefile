@@ -30,12 +30,8 @@ format: setup-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup-dev  ## how fast isolation, the API (next to two other servers from PyPI) and mass alarms are, measured here
-	$(BIN)/python benchmarks/isolation.py
-	$(BIN)/python benchmarks/api.py
-	$(BIN)/python benchmarks/storm.py
-	$(BIN)/python benchmarks/detection.py
-	$(BIN)/python benchmarks/history.py
+bench: setup-dev  ## how fast Fleetward is, next to its peers, measured here (ARGS="--quick", ARGS="--only gateway tls")
+	$(BIN)/python benchmarks/bench.py $(ARGS)
 
 lock: setup-dev  ## pin anew what the set-up installs
 	$(BIN)/pip install --quiet uv

@@ -1,4 +1,4 @@
-"""The servers that benchmarks/api.py measures: Fleetward, and two others from PyPI in an environment of their own.
+"""The servers that the benchmarks run: Fleetward, and others from PyPI in an environment of their own.
 
 Each runs as its users start it, on a free port of loopback, in a folder of its own; nothing of the peers is kept in the
 project: they live inside this environment's folder, which git ignores.
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import venv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,17 +68,23 @@ class Server:
 
 def install() -> dict[str, str]:
     """Installs the peers where they are not there yet; returns the version of each."""
+    install_into_home(*PEERS)
     python = HOME / "bin" / "python"
-    if not python.exists():
-        print("  installing the peers (once, a minute or two)", file=sys.stderr)
-        venv.create(HOME, with_pip=True)
-    subprocess.run([python, "-m", "pip", "install", "--quiet", *PEERS], check=True, stderr=subprocess.DEVNULL)
     told = "import importlib.metadata as m; print(m.version('moto'), m.version('ministack'))"
     moto, ministack = subprocess.check_output([python, "-c", told], text=True).split()
     return {"moto_server": moto, "ministack": ministack}
 
 
-def fleetward(folder: Path, name: str = "fleetward") -> Server:
+def install_into_home(*packages: str) -> None:
+    """Installs packages from PyPI into the peers' environment; does nothing where they are already."""
+    python = HOME / "bin" / "python"
+    if not python.exists():
+        print("  installing the peers (once, a minute or two)", file=sys.stderr)
+        venv.create(HOME, with_pip=True)
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True, stderr=subprocess.DEVNULL)
+
+
+def fleetward(folder: Path, name: str = "fleetward", options: Sequence[str] = ()) -> Server:
     """`fleetward serve` with its defaults: SQLite with synchronous FULL, every signature verified."""
     data = folder / "data"
     command = [
@@ -91,6 +98,7 @@ def fleetward(folder: Path, name: str = "fleetward") -> Server:
         "0",
         "--mqtt-port",
         "0",
+        *options,
     ]
     started = time.monotonic()
     process = _start(command, folder, {"FLEETWARD_LOG_LEVEL": "warning"})
@@ -101,23 +109,30 @@ def fleetward(folder: Path, name: str = "fleetward") -> Server:
 
 
 def moto_server(folder: Path) -> Server:
-    port = _free_port()
+    port = free_port()
     command = [str(HOME / "bin" / "moto_server"), "-H", "127.0.0.1", "-p", str(port)]
     return _peer("moto_server", command, folder, port, {})
 
 
 def ministack(folder: Path) -> Server:
-    port = _free_port()
+    port = free_port()
     settings = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "LOG_LEVEL": "WARNING", "SERVICES": "iot,iot-data"}
     return _peer("ministack", [str(HOME / "bin" / "ministack")], folder, port, settings)
 
 
 def _peer(name: str, command: list[str], folder: Path, port: int, settings: dict[str, str]) -> Server:
     started = time.monotonic()
+    process = start_peer(command, folder, port, settings)
+    return Server(name, f"http://127.0.0.1:{port}", "AKIAEXAMPLE", "secret", process, time.monotonic() - started)
+
+
+def start_peer(command: list[str], folder: Path, port: int, settings: dict[str, str]) -> subprocess.Popen[bytes]:
+    """A process that answers on its port."""
+    started = time.monotonic()
     process = _start(command, folder, settings)
     while not _answers(port):
         _check(process, folder, started)
-    return Server(name, f"http://127.0.0.1:{port}", "AKIAEXAMPLE", "secret", process, time.monotonic() - started)
+    return process
 
 
 def _start(command: list[str], folder: Path, settings: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -141,6 +156,6 @@ def _answers(port: int) -> bool:
     return True
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as made:
         return int(made.getsockname()[1])

@@ -239,7 +239,8 @@ def p99(values: list[float]) -> float:
     return statistics.quantiles(values, n=100, method="inclusive")[98]
 
 
-def _meanwhile(name: str, storm: Storm, quiet: dict[str, list[float]], act: Callable[[], float]) -> None:
+def _meanwhile(name: str, storm: Storm, quiet: dict[str, list[float]], act: Callable[[], float]) -> dict[str, float]:
+    """Prints and returns what it took, and what the others felt of it."""
     before, processor = _peak(), time.process_time()
     with Others(storm.database) as others:
         spent = act()
@@ -253,23 +254,26 @@ def _meanwhile(name: str, storm: Storm, quiet: dict[str, list[float]], act: Call
             f"  {who:8} p50 {statistics.median(late) * 1000:6.2f} ms, p99 {now * 1000:6.2f} ms (quiet: "
             f"{usual * 1000:.2f} ms, so {now / usual:.1f} ×), at most {max(late) * 1000:.0f} ms"
         )
+    felt = {f"{name}, {who}: p99 over quiet": p99(late) / p99(quiet[who]) for who, late in others.late.items()}
+    return {f"{name}: seconds": spent, f"{name}: memory MB": grown, **felt}
 
 
 def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def storm(things: int) -> None:
+def storm(things: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="fleetward-storm-") as folder:
         made = Storm(Path(folder), things)
         made.idle()
         with Others(made.database) as others:
             time.sleep(QUIET_SECONDS)
-        _meanwhile("storm", made, others.late, made.violate)
+        found = _meanwhile("storm", made, others.late, made.violate)
         print(f"  queued   {made.queued():,} deliveries")
-        _meanwhile("release", made, others.late, made.release)
+        found |= _meanwhile("release", made, others.late, made.release)
         print(f"  queued   {made.queued():,} deliveries")
         made.close()
+        return found
 
 
 # --- a thousand alerts leave a running server -------------------------------------------------------------------------
@@ -319,7 +323,7 @@ def clients_of(server: Server) -> Callable[[str], Any]:
     return lambda service: boto3.client(service, endpoint_url=server.url, region_name="us-east-1", **keys)
 
 
-def drain(messages: int) -> None:
+def drain(messages: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="fleetward-storm-") as folder:
         server, subscriber = fleetward(Path(folder)), Subscriber()
         try:
@@ -331,6 +335,7 @@ def drain(messages: int) -> None:
     print(f"drain    the server used {processor:.2f} s of processor, its start included")
     for way, seconds in spent.items():
         print(f"drain    {messages:,} to one {way[1:]}: {seconds:5.2f} s after the first was published")
+    return {f"drain to {way[1:]}: seconds": seconds for way, seconds in spent.items()}
 
 
 def _drained(client: Callable[[str], Any], subscriber: Subscriber, messages: int) -> dict[str, float]:
@@ -380,13 +385,19 @@ def main() -> None:
     parser.add_argument("--things", type=int, default=100_000)
     parser.add_argument("--messages", type=int, default=1_000)
     parser.add_argument("--only", choices=("storm", "drain"))
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--json", type=Path, help="write the figures of all rounds here")
     arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     print(f"machine: {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}")
-    if arguments.only != "drain":
-        storm(arguments.things)
-    if arguments.only != "storm":
-        drain(arguments.messages)
+    figures: dict[str, list[float]] = {}
+    for _ in range(arguments.rounds):
+        found = storm(arguments.things) if arguments.only != "drain" else {}
+        found |= drain(arguments.messages) if arguments.only != "storm" else {}
+        for figure, value in found.items():
+            figures.setdefault(figure, []).append(value)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures))
 
 
 if __name__ == "__main__":

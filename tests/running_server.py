@@ -54,6 +54,11 @@ class RunningServer:
         """SIGTERM; returns the exit code."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Until it ends by itself; returns the exit code."""
+        assert self._process is not None
         return self._process.wait(10)
 
     def kill(self) -> None:

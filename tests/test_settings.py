@@ -23,6 +23,7 @@ OTHER: dict[str, str] = {
     "smtp_tls": "none",
     "http_subscribers": "https",
     "api_tls": "true",
+    "mqtt_plain_certificate": "ab" * 32,
 }
 """A value other than the default, for settings that not every word or number fits."""
 

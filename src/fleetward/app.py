@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -26,10 +26,13 @@ from fleetward.api.call import Rooms
 from fleetward.api.door import ASGIApp, make_door, metrics
 from fleetward.api.serialise import Response
 from fleetward.arn import Arns
+from fleetward.clock import now_millis
 from fleetward.exporter import Exporter
 from fleetward.functions.service import Functions
+from fleetward.gateway.child import Child
 from fleetward.gateway.doors import Arrival, Clock, Presence, Refused
-from fleetward.gateway.service import CannotListen, Gateway, TlsFiles
+from fleetward.gateway.remote import RemoteGateway
+from fleetward.gateway.starting import CannotListen, CannotServe, TlsFiles
 from fleetward.meter.batch import Batch
 from fleetward.meter.pulse import Pulse
 from fleetward.model import Change, Millis, RecordKind
@@ -50,7 +53,15 @@ from fleetward.store.database import Database, Reader, sqlite_url
 from fleetward.store.history import History
 from fleetward.store.migrate import NewerSchema, migrate
 
+if TYPE_CHECKING:
+    from fleetward.gateway.service import Gateway
+
 log = structlog.get_logger()
+
+MORE_GATEWAYS = (
+    "--gateway-processes takes 0 or 1: all sessions and subscriptions are in one process, so that each message finds "
+    "its subscribers. A fleet that is too large for one can be divided among several servers"
+)
 
 ENDED_BY_US = frozenset({"AUTH_ERROR", "FORBIDDEN_ACCESS", "CLIENT_ERROR", "THROTTLED"})
 """Disconnect reasons that whoever runs a device will ask about."""
@@ -63,28 +74,34 @@ class CannotStart(Exception):
     """Why the server cannot start, in words for whoever started it."""
 
 
-def now_millis() -> Millis:
-    return time.time_ns() // 1_000_000
-
-
 class House:
     """All rooms, on one data folder: open between `open` and `close`.
 
-    `endpoint_url` is where the HTTP port will be reached; `door` answers it.
+    `endpoint_url` is where the HTTP port will be reached; `door` answers it. `give_up` is told, on any thread, why the
+    house cannot go on.
     """
 
-    def __init__(self, settings: Settings, folder: Path, endpoint_url: str, clock: Clock = now_millis) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        folder: Path,
+        endpoint_url: str,
+        clock: Clock = now_millis,
+        give_up: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.settings = settings
         self.folder = folder
         self.clock = clock
         self.arns = Arns(settings.region, settings.account_id)
         self._endpoint_url = endpoint_url
+        self._give_up = give_up
         self.pulse = Pulse()
         self._closing = contextlib.AsyncExitStack()
 
     async def open(self) -> None:
         """Opens everything in the order of dependence; raises CannotStart, and leaves nothing open, if it cannot."""
         try:
+            self._launch_gateway()
             self._open_store()
             self._open_rooms()
             await self._watch_fleet()
@@ -99,6 +116,15 @@ class House:
     async def close(self) -> None:
         """Closes everything in the opposite order; nothing that was acknowledged is lost."""
         await self._closing.aclose()
+
+    def _launch_gateway(self) -> None:
+        """Before all else: it takes its time, and the rest can be opened meanwhile."""
+        self._child: Child | None = None
+        if self.settings.gateway_processes > 1:
+            raise CannotStart(MORE_GATEWAYS)
+        if self.settings.gateway_processes:
+            self._child = Child()
+            self._closing.callback(self._child.close)
 
     def _open_store(self) -> None:
         try:
@@ -122,7 +148,7 @@ class House:
     def _open_rooms(self) -> None:
         self.authority = Authority.open(self.folder / "ca", self.clock())
         try:
-            self.certificate = self.authority.issue_server(_names(self.settings), self.clock())
+            self.certificate = self.issue_certificate()
         except ValueError as error:
             raise CannotStart(f"the broker's certificate cannot be made: {error}; see --mqtt-name") from None
         self.history = History.open(self.folder / "history.duckdb")
@@ -149,6 +175,10 @@ class House:
             signer=Signer.load_or_create(self.folder / "sns", self.clock()),
         )
 
+    def issue_certificate(self) -> tuple[Path, Path]:
+        """The files of the broker's certificate and key; made anew when a third of its life is left."""
+        return self.authority.issue_server(_names(self.settings), self.clock())
+
     def _issue_keys(self, role_arn: str, session_name: str) -> tuple[str, str, str, Millis]:
         with self.database.transaction(self.clock()) as tx:
             key = function_session(self.authorizer, tx, role_arn, session_name, SESSION_SECONDS)
@@ -158,7 +188,8 @@ class House:
 
     async def _watch_fleet(self) -> None:
         self.view = FleetView(self.arns)
-        fleet = Feed(self.database).subscribe(self._fleet_changed)
+        feed = Feed(self.database)
+        fleet = feed.subscribe(self._fleet_changed)
         for change in fleet:
             self.view.apply(change)
         for policy in sorted(self.view.unreadable):
@@ -176,15 +207,7 @@ class House:
         self._closing.callback(self.pipeline.stop)
         self.isolation = IsolationWatch(self.view)
         self.connectivity = Connectivity()
-        self.gateway = Gateway(
-            settings=self.settings,
-            clock=self.clock,
-            arns=self.arns,
-            tls=TlsFiles(*self.certificate, self.authority.ca_file),
-            durable_file=self.folder / "gateway.db",
-            outlets=self,
-            changes=fleet,
-        )
+        self.gateway = self._make_gateway(fleet, feed.fleet)
         self.pipeline.supply(self.gateway.demand)
         self._carry_through_isolations()
         self.shadows = Shadows(self.database, self.clock, self.gateway.command)
@@ -194,8 +217,22 @@ class House:
         try:
             await asyncio.to_thread(self.gateway.start)
         except CannotListen as error:
-            raise CannotStart(f"{error}; choose others with --mqtt-host and --mqtt-port") from None
+            raise CannotStart(f"{error}; choose others with --mqtt-host, --mqtt-port or --mqtt-plain-port") from None
+        except CannotServe as error:
+            raise CannotStart(str(error)) from None
         self._closing.push_async_callback(asyncio.to_thread, self.gateway.stop)
+
+    def _make_gateway(
+        self, changes: Iterable[Change], fleet: Callable[[], Iterable[Change]]
+    ) -> Gateway | RemoteGateway:
+        """With `changes` as the fleet; `fleet` reads it anew."""
+        tls, durable_file = TlsFiles(*self.certificate, self.authority.ca_file), self.folder / "gateway.db"
+        with_these = (self.settings, self.clock, self.arns, tls, durable_file, self, changes)
+        if self._child is not None:
+            return RemoteGateway(*with_these, fleet, self._child, self._give_up)
+        from fleetward.gateway.service import Gateway  # where it is a process, this one has no use for its code
+
+        return Gateway(*with_these)
 
     async def _open_response(self) -> None:
         """Device reports in; mitigation, and the metrics that profiles export, out."""
@@ -249,24 +286,24 @@ class House:
             log.info("released", thing=thing)
 
     def batch(self, batch: Batch) -> None:
-        """Door 1, on the gateway's thread."""
+        """Door 1, on a thread of the gateway's."""
         self.pulse.note(batch)
         self.pipeline.put(batch)
 
     def arrival(self, arrival: Arrival) -> None:
-        """Door 2, on the gateway's thread."""
+        """Door 2, on a thread of the gateway's."""
         if not (self.shadows.arrival(arrival) or self.reports.arrival(arrival)):
             log.debug("reserved_topic", topic=arrival.topic, device=arrival.device)
 
     def presence(self, presence: Presence) -> None:
-        """Door 2, on the gateway's thread."""
+        """Door 2, on a thread of the gateway's."""
         self.connectivity.note(presence)
         telemetry.SESSIONS.inc(1 if presence.connected else -1)
         told = log.info if presence.reason in ENDED_BY_US else log.debug
         told("presence", client_id=presence.client_id, connected=presence.connected, reason=presence.reason)
 
     def refused(self, refused: Refused) -> None:
-        """Door 2, on the gateway's thread."""
+        """Door 2, on a thread of the gateway's."""
         telemetry.REFUSED.inc()
         log.info(
             "connect_refused",

@@ -9,7 +9,8 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import structlog
@@ -21,7 +22,7 @@ from fleetward.alarm import recorder, violations
 from fleetward.alarm.recorder import Publish
 from fleetward.arn import Arns
 from fleetward.detect import dimensions, profiles
-from fleetward.detect.inputs import Configure, Enroll, Input, Release, Withdraw
+from fleetward.detect.inputs import Configure, EnrollMany, Input, Release, Withdraw
 from fleetward.detect.kernel import Kernel
 from fleetward.detect.outcome import Outcome, Progress
 from fleetward.detect.turned import kinds
@@ -42,6 +43,7 @@ EVENTS_PER_TRANSACTION = 500
 BREATH_SECONDS = 0.002
 """Between two such transactions: a thread that waits for the store would else never be faster than this one."""
 EVENTS_LOGGED = 100
+ENROLLED_AT_ONCE = 50_000
 SNAPSHOT_EVERY_MILLIS = 60_000
 PRUNE_EVERY_MILLIS = 3_600_000
 DAY = 86_400_000
@@ -210,29 +212,33 @@ def enrolments(view: FleetView, changes: Iterable[Change], before: dict[str, int
 
     `before` gives the integer ids that the things among the changes had until then.
     """
-    heard: list[Input] = []
+    gone: list[Input] = []
+    there: dict[str, ThingRecord] = {}
     for change in changes:
         if change.kind is RecordKind.THING:
             old = before.get(change.key)
             if old is not None and (not isinstance(change.record, ThingRecord) or change.record.id != old):
-                heard.append(Withdraw(now, old))
+                gone.append(Withdraw(now, old))
             if isinstance(change.record, ThingRecord):
-                heard.append(_enrolment(view, change.record, now))
+                there[change.key] = change.record
         elif change.kind is RecordKind.GROUP:
-            members = (view.thing(name) for name in sorted(view.things_in(change.key)))
-            heard.extend(_enrolment(view, thing, now) for thing in members if thing is not None)
-    return heard
+            members = ((name, view.thing(name)) for name in sorted(view.things_in(change.key)))
+            there.update((name, thing) for name, thing in members if thing is not None)
+    return [*gone, *_enrolled(view, there.values(), now)]
 
 
-def _differences(view: FleetView, enrolled: dict[int, str], now: Millis) -> list[Input]:
+def _differences(view: FleetView, enrolled: dict[int, str], now: Millis) -> Iterator[Input]:
     """Brings what detection remembers of the fleet up to date: the things that went meanwhile, and those there are."""
     there = {thing.id for thing in view.things()}
-    gone: list[Input] = [Withdraw(now, id) for id in enrolled if id not in there]
-    return gone + [_enrolment(view, thing, now) for thing in view.things()]
+    yield from (Withdraw(now, id) for id in enrolled if id not in there)
+    yield from _enrolled(view, view.things(), now)
 
 
-def _enrolment(view: FleetView, thing: ThingRecord, now: Millis) -> Enroll:
-    return Enroll(now, thing.id, thing.name, frozenset(view.ancestry(thing.groups)))
+def _enrolled(view: FleetView, things: Iterable[ThingRecord], now: Millis) -> Iterator[EnrollMany]:
+    waiting = iter(things)
+    while some := list(islice(waiting, ENROLLED_AT_ONCE)):
+        groups = {thing.id: frozenset(view.ancestry(thing.groups)) for thing in some if thing.groups}
+        yield EnrollMany(now, tuple(thing.id for thing in some), tuple(thing.name for thing in some), groups)
 
 
 def releases(names: Iterable[str], now: Millis) -> list[Input]:

@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +24,8 @@ from fleetward.api.door import ASGIApp, Message, Receive, Send
 from fleetward.app import CannotStart, House
 from fleetward.client import LOCK_FILE, SERVER_FILE, ServerInfo
 from fleetward.console.web import Console, is_in_console
+from fleetward.gateway.doors import LoadCertificate
+from fleetward.registry.renewal import Port, Renewal
 from fleetward.settings import Settings
 from fleetward.store.tables import metadata
 
@@ -37,10 +39,11 @@ EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104
 
 
 class Server:
-    """Runs between `start` and `stop`."""
+    """Runs between `start` and `stop`. `give_up` is told, on any thread, why it cannot go on."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, give_up: Callable[[str], None]) -> None:
         self._settings = settings
+        self._give_up = give_up
         self._folder = settings.data_dir.absolute()
         self._closing = contextlib.AsyncExitStack()
         self._house: House | None = None
@@ -57,6 +60,7 @@ class Server:
             self._closing.push_async_callback(self._close_house)
             self._closing.push_async_callback(self._console.close)
             await self._serve(listening)
+            await self._look_after_certificates()
             self.info().save(self._folder)
             self._closing.callback((self._folder / SERVER_FILE).unlink, missing_ok=True)
         except BaseException:
@@ -95,7 +99,7 @@ class Server:
         (self._folder / SERVER_FILE).unlink(missing_ok=True)
 
     async def _open_house(self) -> None:
-        house = House(self._settings, self._folder, self._endpoint_url)
+        house = House(self._settings, self._folder, self._endpoint_url, give_up=self._give_up)
         await house.open()
         self._house, self._door = house, house.door()
         self._open.set()
@@ -143,6 +147,26 @@ class Server:
             if serving.done():
                 await serving
             await asyncio.sleep(0.01)
+
+    async def _look_after_certificates(self) -> None:
+        """Those of both ports, for as long as the server runs."""
+        house = self._house
+        assert house is not None
+        ports = [Port("mqtt", house.certificate, self._load_mqtt_certificate)]
+        certificate, key = self._api_certificate()
+        if certificate is not None and key is not None:
+            ports.append(Port("https", (certificate, key), self._load_api_certificate))
+        renewal = Renewal(house.issue_certificate, ports)
+        await renewal.start()
+        self._closing.push_async_callback(renewal.stop)
+
+    def _load_mqtt_certificate(self, *_: Path) -> Awaitable[object]:
+        assert self._house is not None
+        return self._house.gateway.command(LoadCertificate())
+
+    def _load_api_certificate(self, certificate: Path, key: Path) -> None:
+        assert self._http.config.ssl is not None
+        self._http.config.ssl.load_cert_chain(certificate, key)
 
     def _api_certificate(self) -> tuple[Path | None, Path | None]:
         """Certificate and key of the HTTP port: those given, else the broker's, which the own CA vouches for."""
@@ -228,23 +252,34 @@ def _lock(path: Path) -> IO[str]:
 
 
 def run(settings: Settings) -> int:
-    """Runs the server until SIGTERM or SIGINT; returns the exit code."""
+    """Runs the server until SIGTERM or SIGINT, or until it cannot go on; returns the exit code."""
     os.umask(0o077)  # whatever a library creates in the data folder is nobody else's
     logs.configure(settings.log_level)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(settings))
+            failure = runner.run(_run(settings))
     except CannotStart as reason:
         print(f"fleetward: cannot start: {reason}")
+        return 1
+    if failure is not None:
+        print(f"fleetward: cannot go on: {failure}")
         return 1
     return 0
 
 
-async def _run(settings: Settings) -> None:
+async def _run(settings: Settings) -> str | None:
+    """Why it ended by itself; None when it was told to."""
+    loop = asyncio.get_running_loop()
     told_to_stop = asyncio.Event()
+    failures: list[str] = []
+
+    def give_up(reason: str) -> None:
+        failures.append(reason)
+        loop.call_soon_threadsafe(told_to_stop.set)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
-    server = Server(settings)
+        loop.add_signal_handler(number, told_to_stop.set)
+    server = Server(settings, give_up)
     await server.start()
     info = server.info()
     print(
@@ -254,3 +289,4 @@ async def _run(settings: Settings) -> None:
     )
     await told_to_stop.wait()
     await server.stop()
+    return failures[0] if failures else None

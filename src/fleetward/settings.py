@@ -35,6 +35,24 @@ class Settings(BaseSettings):
     )
     mqtt_host: str = Field("127.0.0.1", description="Address the MQTT port binds to.")
     mqtt_port: int = Field(8883, ge=0, le=65535, description="MQTT port (TLS); 0 takes a free one.")
+    mqtt_plain_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description=(
+            "MQTT port without TLS, on 127.0.0.1 only, for a TLS-terminating proxy on this host: each connection "
+            "begins with a PROXY protocol v2 header that names the client's certificate. Whoever can connect to it "
+            "is believed. 0 is off."
+        ),
+    )
+    mqtt_plain_certificate: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{64}$",
+        description=(
+            "Id of the certificate that every connection to the plain port counts as holding, "
+            "instead of a PROXY header: for load generators."
+        ),
+    )
     mqtt_name: list[str] = Field([], description="Further host name or address the broker's certificate is valid for.")
     region: str = Field("us-east-1", pattern=r"^[a-z0-9-]+$", description="AWS region the API answers for.")
     account_id: str = Field("123456789012", pattern=r"^\d{12}$", description="AWS account number the API answers for.")
@@ -69,6 +87,11 @@ class Settings(BaseSettings):
     mqtt_limits: Literal["standard", "aws"] = Field("standard", description="Preset of MQTT limits.")
     mqtt_connect_refusal_code: Annotated[Literal[5, 7], BeforeValidator(int)] = Field(
         5, description="MQTT 3.1.1 CONNACK code for a CONNECT that policy denies (AWS sends 7)."
+    )
+    gateway_processes: int = Field(
+        1,
+        ge=0,
+        description="Processes that serve MQTT: 1, or 0 for a thread of the server (to debug, or to save memory).",
     )
     mqtt_max_connections: int = Field(20_000, ge=1, description="MQTT connections open at once.")
 

@@ -15,8 +15,11 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from both_ends import ALLOW_ALL, ARNS
 
+from fleetward.gateway.child import Child
 from fleetward.gateway.doors import Arrival, Clock, Command, Presence, Refused, Reply
-from fleetward.gateway.service import Gateway, TlsFiles
+from fleetward.gateway.remote import RemoteGateway
+from fleetward.gateway.service import Gateway
+from fleetward.gateway.starting import TlsFiles
 from fleetward.meter.batch import Batch
 from fleetward.model import CertificateRecord, Change, GroupRecord, PolicyRecord, Record, RecordKind, ThingRecord
 from fleetward.registry.authority import Authority
@@ -58,9 +61,16 @@ class Awaited:
 
 
 class RealGateway:
-    """The gateway's service, started; certificates are made as they are asked for."""
+    """The gateway's service, started; certificates are made as they are asked for.
 
-    def __init__(self, folder: Path, authority: Authority, clock: Clock = clock, **settings: Any) -> None:
+    `apart`: in a process, not on a thread. `gave_up` is what was told when there was no gateway any more.
+    """
+
+    def __init__(
+        self, folder: Path, authority: Authority, clock: Clock = clock, apart: bool = False, **settings: Any
+    ) -> None:
+        self.apart = apart
+        self.gave_up: queue.Queue[str] = queue.Queue()
         self.folder = folder
         self.clock = clock
         self.authority = authority
@@ -68,12 +78,12 @@ class RealGateway:
         self._versions = count(1)
         self._ids = count(1)
         self._fleet: dict[tuple[RecordKind, str], Change] = {}
-        self._gateway: Gateway | None = None
+        self._gateway: Gateway | RemoteGateway | None = None
         self.policy("all", ALLOW_ALL)
         self.start()
 
     @property
-    def gateway(self) -> Gateway:
+    def gateway(self) -> Gateway | RemoteGateway:
         assert self._gateway is not None
         return self._gateway
 
@@ -85,10 +95,15 @@ class RealGateway:
         certificate, key = self.authority.issue_server(("localhost", "127.0.0.1"), clock())
         tls = TlsFiles(certificate, key, self.authority.ca_file)
         self.outlets = Awaited()
-        changes = tuple(self._fleet.values())
-        gateway = Gateway(self.settings, self.clock, ARNS, tls, self.folder / "gateway.db", self.outlets, changes)
-        gateway.start()
-        self._gateway = gateway
+        self._gateway = self._make(tls)
+        self._gateway.start()
+
+    def _make(self, tls: TlsFiles) -> Gateway | RemoteGateway:
+        these = (self.settings, self.clock, ARNS, tls, self.folder / "gateway.db", self.outlets, self._changes())
+        return RemoteGateway(*these, self._changes, Child(), self.gave_up.put) if self.apart else Gateway(*these)
+
+    def _changes(self) -> tuple[Change, ...]:
+        return tuple(self._fleet.values())
 
     def stop(self) -> None:
         self.gateway.stop()
@@ -118,6 +133,10 @@ class RealGateway:
             self.change(RecordKind.CERTIFICATE, issued.id, record)
         assert issued.private_key_pem is not None
         return Credentials(issued.id, issued.certificate_pem, issued.private_key_pem, self)
+
+    def assume(self, certificate_id: str, *policies: str) -> None:
+        """Makes that certificate known, whoever may hold it."""
+        self.change(RecordKind.CERTIFICATE, certificate_id, CertificateRecord(certificate_id, True, policies))
 
     def command(self, command: Command) -> Reply:
         async def ask() -> Reply:
@@ -157,7 +176,7 @@ class Paho:
         self.disconnect_reason: Any = None
         self._connected: queue.Queue[Any] = queue.Queue()
         self._subscribed: queue.Queue[list[Any]] = queue.Queue()
-        self._credentials = credentials
+        self.port = credentials.gateway.port
         protocol = mqtt.MQTTv5 if v5 else mqtt.MQTTv311
         self.client = mqtt.Client(
             mqtt.CallbackAPIVersion.VERSION2,
@@ -176,7 +195,7 @@ class Paho:
     def connect(self, **options: Any) -> str:
         """The broker's answer, in paho's words."""
         self.gone.clear()
-        self.client.connect("127.0.0.1", self._credentials.gateway.port, **options)
+        self.client.connect("127.0.0.1", self.port, **options)
         self.client.loop_start()
         return str(self._connected.get(timeout=SECONDS))
 

@@ -183,6 +183,27 @@ def test_who_sends_no_connect_makes_room(make_gateway: MakeGateway) -> None:
         each.close()
 
 
+@pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\xff\xff", encode(Connect("x"), V311)])
+def test_no_tls_no_connection(gateway: RealGateway, data: bytes) -> None:
+    """Bytes that are not TLS end the connection they came on, at once."""
+    with socket.create_connection(("127.0.0.1", gateway.port), SECONDS) as plain:
+        plain.sendall(data)
+        while plain.recv(100):  # OpenSSL's alert
+            pass
+    assert is_serving(gateway)
+
+
+def test_a_refusal_is_heard(gateway: RealGateway) -> None:
+    """A client that sends on behind a CONNECT that is refused gets the answer all the same."""
+    device = Raw(gateway.certificate(known=False))
+    device.socket.sendall(encode(Connect("x"), V311) + encode(PublishPacket("t", bytes(100_000)), V311))
+    device.socket.sendall(bytes(100_000))
+    packet = device.next()
+    assert isinstance(packet, Connack)
+    assert packet.reason
+    assert device.next() is None
+
+
 # --- hostile bytes ----------------------------------------------------------------------------------------------------
 
 

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from fleetward.access.keys import AccessKey
     from fleetward.arn import Arns
     from fleetward.functions.service import Functions
-    from fleetward.gateway.doors import Clock
-    from fleetward.gateway.service import Gateway
+    from fleetward.gateway.doors import Clock, Inlets
     from fleetward.notify.service import Notifier
     from fleetward.registry.authority import Authority
     from fleetward.registry.view import FleetView
@@ -59,7 +58,7 @@ class Rooms:
     keys: KeyRing
     authority: Authority = _ABSENT
     view: FleetView = _ABSENT
-    gateway: Gateway = _ABSENT
+    gateway: Inlets = _ABSENT
     history: History = _ABSENT
     notifier: Notifier = _ABSENT
     functions: Functions = _ABSENT

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from itertools import chain
 
 from fleetward.arn import Arns
 from fleetward.model import Millis
@@ -27,7 +27,12 @@ RESOURCE_KINDS = {
 }
 """The kind of resource each action is about (AWS IoT Core developer guide, "AWS IoT Core action resources")."""
 
-TIME_KEYS = frozenset(("aws:CurrentTime", "aws:EpochTime"))
+TIME_KEYS: Mapping[str, Callable[[int], str]] = {
+    "aws:CurrentTime": lambda seconds: datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    "aws:EpochTime": str,
+}
+"""What they say at a time in seconds."""
+
 REMEMBERED_NAME_LENGTH = 256
 
 
@@ -40,22 +45,27 @@ class DecisionPool:
         self.spare = spare
 
 
-class Circumstances(dict[str, ContextValue]):
+class Circumstances(Mapping[str, ContextValue]):
     """The context of one request. It notices when a policy asks for the time: such a decision cannot be remembered."""
 
+    __slots__ = ("_now", "_standing", "asked_for_time")
+
     def __init__(self, standing: Mapping[str, ContextValue], now: Millis) -> None:
-        super().__init__(standing)
-        self["aws:CurrentTime"] = datetime.fromtimestamp(now / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        self["aws:EpochTime"] = str(now // 1000)
+        self._standing = standing
+        self._now = now
         self.asked_for_time = False
 
-    def get(self, key: str, default: Any = None) -> Any:
-        self.asked_for_time = self.asked_for_time or key in TIME_KEYS
-        return super().get(key, default)
-
     def __getitem__(self, key: str) -> ContextValue:
-        self.asked_for_time = self.asked_for_time or key in TIME_KEYS
-        return super().__getitem__(key)
+        if key not in TIME_KEYS:
+            return self._standing[key]
+        self.asked_for_time = True
+        return TIME_KEYS[key](self._now // 1000)
+
+    def __iter__(self) -> Iterator[str]:
+        return chain(self._standing, TIME_KEYS)
+
+    def __len__(self) -> int:
+        return len(self._standing) + len(TIME_KEYS)
 
 
 class Access:

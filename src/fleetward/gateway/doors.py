@@ -5,7 +5,7 @@
 3. in: the fleet as `Change`s, first the whole of it, then each step; and what is to be counted;
 4. in: commands, each with a reply.
 
-Everything that passes is a picklable value, so that the gateway can become a process of its own.
+Everything that passes is a picklable value: the gateway is a process of its own (`gateway.remote`), or a thread.
 """
 
 from __future__ import annotations
@@ -108,7 +108,12 @@ class CountSessions:
     """Reply: how many clients are connected now."""
 
 
-Command: TypeAlias = Drop | Publish | GetRetained | ListRetained | CountSessions
+@dataclass(frozen=True, slots=True)
+class LoadCertificate:
+    """Read the files of the server's certificate again; handshakes from now on show what they hold. Reply: None."""
+
+
+Command: TypeAlias = Drop | Publish | GetRetained | ListRetained | CountSessions | LoadCertificate
 Reply: TypeAlias = "bool | int | Publish | tuple[Retained, ...] | None"
 
 

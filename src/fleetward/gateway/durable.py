@@ -15,8 +15,8 @@ import structlog
 
 from fleetward.gateway import durable_rows
 from fleetward.gateway.changes import Changes, message_bytes
-from fleetward.gateway.durable_rows import DurableFileError
 from fleetward.gateway.saved import DurableState, SavedMessage, SavedSession
+from fleetward.gateway.starting import DurableFileError
 
 __all__ = [
     "Durable",

@@ -14,6 +14,7 @@ from fleetward.gateway.changes import Changes
 from fleetward.gateway.packets import Subscription
 from fleetward.gateway.properties import PacketType, decode_properties, encode_properties
 from fleetward.gateway.saved import DurableState, SavedMessage, SavedSession
+from fleetward.gateway.starting import DurableFileError
 from fleetward.gateway.wire import Cursor, ProtocolViolation
 
 APPLICATION_ID = 0x464C5754
@@ -39,10 +40,6 @@ _CHUNKS = (256, 32, 4, 1)
 _LARGE = 4 * 1024
 
 Row: TypeAlias = Sequence[Any]
-
-
-class DurableFileError(Exception):
-    """The durable file cannot be used: corrupt, newer than this version, in use, or not writable."""
 
 
 def open_file(path: Path) -> sqlite3.Connection:

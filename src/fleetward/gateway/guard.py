@@ -150,6 +150,9 @@ class Guard:
 
     def apply(self, change: Change) -> None:
         """Takes one step of the feed: nothing that was decided before it counts any more. `sweep` must follow."""
+        if not self._by_certificate:  # nobody to be concerned: at the start, where there may be a million changes
+            self.view.apply(change)
+            return
         concerned = self._concerned(change)
         try:
             self.view.apply(change)

@@ -58,8 +58,10 @@ class Limits:
     """Waiting to be written to one connection before QoS 0 messages are dropped."""
 
     connect_seconds: int = 10
-    handshake_seconds: int = 10
-    handshakes: int = 1_024
+    handshake_seconds: int = 30
+    handshakes: int = 4_096
+    """Connections of which it is not known yet who is at the other end: room for a fleet that comes back at once."""
+
     packet_seconds: int = 120
     """Time for the rest of a packet of which the beginning has come."""
 

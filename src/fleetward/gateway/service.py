@@ -6,9 +6,9 @@ import asyncio
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -17,12 +17,15 @@ import structlog
 
 from fleetward.arn import Arns
 from fleetward.gateway.broker import Broker
+from fleetward.gateway.channels import plain_channels
 from fleetward.gateway.commands import carry_out
-from fleetward.gateway.doors import Clock, Command, Outlets, Reply
+from fleetward.gateway.doors import Clock, Command, LoadCertificate, Outlets, Reply
 from fleetward.gateway.durable import Durable, DurableFile, NullDurable
 from fleetward.gateway.guard import Guard
 from fleetward.gateway.limits import LIMITS
-from fleetward.gateway.listener import BACKLOG, Listener, allow_open_files, server_context
+from fleetward.gateway.listener import BACKLOG, Entrance, Listener, allow_open_files
+from fleetward.gateway.starting import CannotListen, GatewayStopped, TlsFiles
+from fleetward.gateway.tls import Tls, server_context
 from fleetward.gateway.trust import Trust
 from fleetward.meter.batch import TICK_MILLIS
 from fleetward.meter.meter import Meter
@@ -32,25 +35,9 @@ from fleetward.settings import Settings
 
 log = structlog.get_logger()
 
+PLAIN_HOST = "127.0.0.1"
 GOODBYE_SECONDS = 1.0
 STOP_SECONDS = 3.0
-
-
-class CannotListen(Exception):
-    """The MQTT port cannot be bound; says which one and why."""
-
-
-class GatewayStopped(Exception):
-    """A command came when the gateway was not running."""
-
-
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """PEM files: the broker's certificate and key, and the authority whose device certificates are let in."""
-
-    certificate: Path
-    key: Path
-    authority: Path
 
 
 class Gateway:
@@ -68,7 +55,7 @@ class Gateway:
         tls: TlsFiles,
         durable_file: Path | None,
         outlets: Outlets,
-        changes: Sequence[Change] = (),
+        changes: Iterable[Change] = (),
     ) -> None:
         self.port = settings.mqtt_port
         self._settings = settings
@@ -77,7 +64,7 @@ class Gateway:
         self._tls = tls
         self._durable_file = durable_file
         self._outlets = outlets
-        self._steps: deque[Sequence[Change]] = deque([changes])
+        self._steps: deque[Iterable[Change]] = deque([changes])
         self._durable: Durable = NullDurable()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -93,20 +80,21 @@ class Gateway:
         self._last = self._clock()
         self._tick_end = _next_boundary(self._last)
         self._meter = Meter(f"local-{token_hex(4)}", self._last)  # each run counts its batches anew
-        context = server_context(self._tls.certificate, self._tls.key, self._tls.authority)
-        self._trust = Trust(context)
-        listening = _bind(self._settings.mqtt_host, self._settings.mqtt_port)
+        self._context = server_context(self._tls.certificate, self._tls.key, self._tls.authority)
+        self._trust = Trust(self._context)
+        entrances = self._entrances()
         try:
             if self._durable_file is not None:
                 self._durable = DurableFile.open(self._durable_file)
             self._guard = self._build()
         except BaseException:
-            listening.close()
+            for entrance in entrances:
+                entrance.socket.close()
             self._durable.close()
             raise
         allow_open_files(self._settings.mqtt_max_connections)
-        self.port = listening.getsockname()[1]
-        self._listener = Listener(listening, context, self._guard, self.now, self._settings.mqtt_max_connections)
+        self.port = entrances[0].socket.getsockname()[1]
+        self._listener = Listener(entrances, self._guard, self.now, self._settings.mqtt_max_connections)
         self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
         self._thread.start()
         self._started.wait()
@@ -125,6 +113,20 @@ class Gateway:
         for future, house in list(self._awaited.items()):
             self._reply(future, house, None, GatewayStopped("the gateway stopped"))
         self._durable.close()
+
+    def _entrances(self) -> list[Entrance]:
+        """The TLS port first; the plain one, if there is one, always and only on loopback."""
+        settings = self._settings
+        entrances = [Entrance(_bind(settings.mqtt_host, settings.mqtt_port), partial(Tls, self._context))]
+        if settings.mqtt_plain_port:
+            new_channel = plain_channels(settings.mqtt_plain_certificate)
+            try:
+                plain = _bind(PLAIN_HOST, settings.mqtt_plain_port)
+            except CannotListen:
+                entrances[0].socket.close()
+                raise
+            entrances.append(Entrance(plain, new_channel, loopback_only=True))
+        return entrances
 
     def _build(self) -> Guard:
         settings = self._settings
@@ -265,7 +267,10 @@ class Gateway:
         reply: Reply = None
         failure: Exception | None = None
         try:
-            reply = carry_out(self._guard, command, self.now())
+            if isinstance(command, LoadCertificate):
+                self._context.load_cert_chain(self._tls.certificate, self._tls.key)
+            else:
+                reply = carry_out(self._guard, command, self.now())
         except Exception as error:
             failure = error
         self._reply(future, house, reply, failure)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from fleetward.policy.conditions import Condition, compile_condition
@@ -25,6 +25,9 @@ MAX_CHARACTERS = 2048
 
 MAX_TEXT = 404_600
 """Characters of the text as a whole (`PolicyDocument` in the service model)."""
+
+REMEMBERED_ACTIONS = 64
+"""For each policy: a device policy is asked about five, and whoever asks about others makes us remember no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +72,10 @@ class Statement:
     resources: Resources
     conditions: tuple[Condition, ...]
 
-    def applies(self, action: str, resource: str, request: Request) -> bool:
-        """`action` in lower case; `request` made for this statement's effect."""
-        return (
-            self.actions.cover(action)
-            and self.resources.cover(resource, request)
-            and all(condition.holds(request) for condition in self.conditions)
+    def applies(self, resource: str, request: Request) -> bool:
+        """To an action that is covered; `request` made for this statement's effect."""
+        return self.resources.cover(resource, request) and all(
+            condition.holds(request) for condition in self.conditions
         )
 
 
@@ -86,6 +87,20 @@ class Policy:
     denies: tuple[Statement, ...]
     allows: tuple[Statement, ...]
     folds_keys: bool
+    _covering: dict[str, tuple[tuple[Statement, ...], tuple[Statement, ...]]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+
+    def covering(self, action: str) -> tuple[tuple[Statement, ...], tuple[Statement, ...]]:
+        """The Denies and the Allows whose actions cover `action`, which is in lower case."""
+        found = self._covering.get(action)
+        if found is None:
+            if len(self._covering) >= REMEMBERED_ACTIONS:
+                self._covering.clear()
+            denies = tuple(statement for statement in self.denies if statement.actions.cover(action))
+            allows = tuple(statement for statement in self.allows if statement.actions.cover(action))
+            found = self._covering[action] = denies, allows
+        return found
 
     @property
     def statements(self) -> tuple[Statement, ...]:

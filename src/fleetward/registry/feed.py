@@ -47,6 +47,13 @@ class Feed:
             self._subscribers.append(subscriber)
             return self._everything()
 
+    def fleet(self) -> Iterator[Change]:
+        """The whole fleet once more, for a subscriber that lost it and takes every step since the call after it."""
+        version = self._version
+        with self._database.read() as look:
+            for kind, key, record in read_all(look):
+                yield Change(version, kind, key, record)
+
     def _read(self, look: Reader, touched: Sequence[Touch]) -> Callable[[], None] | None:
         """Reads what a transaction made of the records that it touched, to be published once that is committed."""
         mine = [(RecordKind(kind), key) for kind, key in touched if kind in _KINDS]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,24 +27,26 @@ _NEVER = -1
 
 @dataclass(slots=True)
 class Port:
-    """A port with TLS. `load` takes the files into its SSL context, on the thread that uses that context."""
+    """A port with TLS. `load` takes the files into its SSL context; what it returns is awaited if it can be."""
 
     name: str
     files: Files
-    load: Callable[[Path, Path], None]
+    load: Callable[[Path, Path], object]
     loaded: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         self.loaded = _stamps(self.files)
 
-    def refresh(self) -> bool:
+    async def refresh(self) -> bool:
         """Loads the files again if they are others than those loaded last; True if they were."""
         stamps = _stamps(self.files)
         if stamps == self.loaded or _NEVER in stamps:
             return False
         # A context that fails to load is left with half of each: whether they fit is tried on another one.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*self.files)
-        self.load(*self.files)
+        loading = self.load(*self.files)
+        if isinstance(loading, Awaitable):
+            await loading
         self.loaded = stamps
         return True
 
@@ -75,11 +77,11 @@ class Renewal:
             log.exception(
                 "certificate_not_renewed", effect="the old one goes on until it expires; tried again tomorrow"
             )
-        return [port.name for port in self._ports if self._refreshed(port)]
+        return [port.name for port in self._ports if await self._refreshed(port)]
 
-    def _refreshed(self, port: Port) -> bool:
+    async def _refreshed(self, port: Port) -> bool:
         try:
-            changed = port.refresh()
+            changed = await port.refresh()
         except Exception:
             log.exception("certificate_not_loaded", port=port.name, file=str(port.files[0]))
             return False

@@ -1,0 +1,114 @@
+"""Runs the benchmarks one after the other and keeps all their numbers in one results file: what `make bench` calls.
+
+    python benchmarks/bench.py [--quick] [--only NAME …] [--results FILE]
+
+A benchmark that cannot run (no compiler, no network for a peer) is told, and the others go on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import adapters
+import machine
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """One script. `adapt` turns what it writes into parts where it has a form of its own."""
+
+    name: str
+    about: str
+    minutes: float
+    """On two cores, in full."""
+    options: tuple[str, ...] = ()
+    quick: tuple[str, ...] = ("--quick",)
+    adapt: Callable[[Any], list[dict[str, Any]]] = lambda found: found["parts"]  # type: ignore[no-any-return]
+
+
+BENCHMARKS = (
+    Benchmark("gateway", "throughput and latency next to mosquitto and amqtt", 4),
+    Benchmark("tls", "mutual TLS: memory, handshakes, reconnect storm", 4),
+    Benchmark("neighbours", "what a flood, a busy API or a mass alarm does to others", 5),
+    Benchmark("isolation", "from the deciding event to the cut, with 5,000 msg/s beside", 5, ("--runs", "100")),
+    Benchmark(
+        "api",
+        "the AWS door next to moto_server and MiniStack",
+        4,
+        ("--rounds", "5"),
+        ("--rounds", "2", "--seconds", "1", "--things", "20000"),
+        adapters.api,
+    ),
+    Benchmark(
+        "storm", "a mass alarm, and alerts on their way out", 4, ("--rounds", "5"), ("--things", "5000"), adapters.storm
+    ),
+    Benchmark(
+        "detection",
+        "windows, batches and ticks at a million things",
+        2,
+        (),
+        ("--things", "10000", "100000"),
+        adapters.detection,
+    ),
+    Benchmark("history", "metric history and back-test", 2, (), ("--things", "1000", "--days", "2"), adapters.history),
+    Benchmark("startup", "serve to healthy, memory, --help", 3),
+)
+
+WHAT_IT_DOES = """\
+Benchmarks: {names}; about {minutes:.0f} minutes.
+They run servers on free ports of 127.0.0.1, in temporary folders, and compile a load generator with cc.
+Peers are installed beside this environment, in {home}, never into the system:
+mosquitto (Debian packages, unless installed), amqtt, moto[server] and ministack (PyPI).
+"""
+
+
+def run(benchmark: Benchmark, quick: bool) -> list[dict[str, Any]]:
+    """The parts of one benchmark; none when it failed, which is told."""
+    print(f"\n--- {benchmark.name}: {benchmark.about}", flush=True)
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        options = benchmark.quick if quick else benchmark.options
+        command = [sys.executable, str(HERE / f"{benchmark.name}.py"), *options, "--json", file.name]
+        if subprocess.run(command).returncode:
+            print(f"--- {benchmark.name} failed; the others go on", flush=True)
+            return []
+        return benchmark.adapt(json.loads(Path(file.name).read_text()))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a short look: few rounds, small sizes, not for quoting")
+    parser.add_argument("--only", nargs="+", choices=[one.name for one in BENCHMARKS], help="only these")
+    parser.add_argument("--results", type=Path, help="file for the raw numbers; one named after the time by default")
+    arguments = parser.parse_args()
+    chosen = [one for one in BENCHMARKS if not arguments.only or one.name in arguments.only]
+    minutes = sum(one.minutes for one in chosen) / (3 if arguments.quick else 1)
+    names = ", ".join(one.name for one in chosen)
+    print(WHAT_IT_DOES.format(names=names, minutes=max(1, minutes), home=Path(sys.prefix) / "peers"), flush=True)
+    results = arguments.results or RESULTS / time.strftime("%Y-%m-%d-%H%M.json", time.gmtime())
+    results.parent.mkdir(parents=True, exist_ok=True)
+    told, parts, missing = machine.describe(), [], []
+    for benchmark in chosen:
+        found = run(benchmark, arguments.quick)
+        parts += found
+        missing += [] if found else [benchmark.name]
+        results.write_text(json.dumps({"machine": told, "quick": arguments.quick, "parts": parts}, indent=1))
+    print(f"\nraw numbers: {results}")
+    print(f"the page:    {sys.executable} {HERE / 'performance.py'} {results} > docs/performance.md")
+    if missing:
+        sys.exit(f"failed: {', '.join(missing)}")
+
+
+if __name__ == "__main__":
+    main()
