@@ -72,7 +72,7 @@ class Pipeline:
         self._demand = Demand()
         self._meet: Callable[[Demand], None] | None = None
         self._journal = Journal.open(journal_folder)
-        self._kernel = Kernel(strict_grid=settings.strict_window_grid)
+        self._kernel = self._new_kernel()
         self._inputs: queue.SimpleQueue[Input | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="detect", daemon=True)
         self._stopping = threading.Event()
@@ -82,7 +82,7 @@ class Pipeline:
 
     def start(self, view: FleetView) -> None:
         """Recovers the open windows, records what the last run may not have, and takes inputs from then on."""
-        self._kernel, outcomes = self._journal.recover(lambda: Kernel(strict_grid=self._settings.strict_window_grid))
+        self._kernel, outcomes = self._journal.recover(self._new_kernel)
         for outcome in outcomes:
             self._record(outcome)
         self._end_orphans()
@@ -91,6 +91,9 @@ class Pipeline:
         self._configure()
         self._snapshot_at = self._clock() + SNAPSHOT_EVERY_MILLIS
         self._thread.start()
+
+    def _new_kernel(self) -> Kernel:
+        return Kernel(self._settings.strict_window_grid, self._settings.history_retention_days * DAY)
 
     def stop(self) -> None:
         """Finishes what was put in, takes a snapshot and closes the files."""

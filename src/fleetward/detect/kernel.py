@@ -31,6 +31,7 @@ from fleetward.detect.coverage import Watch
 from fleetward.detect.criteria import judge, judged_value, needs_everything, settles
 from fleetward.detect.explain import TOPIC_METRICS, Moment, Verdicts
 from fleetward.detect.inputs import Configure, Enroll, EnrollMany, Input, Release, Report, Withdraw
+from fleetward.detect.networks import NETWORK_MEMORY
 from fleetward.detect.outcome import Datum, Mask, Numbers, Outcome
 from fleetward.detect.readings import reading, report_cells
 from fleetward.detect.recording import record
@@ -46,16 +47,19 @@ __all__ = ["Kernel", "Outcome"]
 
 TWO_DAYS = 2 * 86_400_000
 GAP_TOLERANCE = 0.05
-TOPIC_COLUMNS = frozenset((metric, "") for metric in TOPIC_METRICS)
 
 Seen = dict[Column, tuple[Ids, Cells]]
 
 
 class Kernel:
-    """Detection; picklable. `strict_grid` turns early decisions off."""
+    """Detection; picklable.
 
-    def __init__(self, strict_grid: bool = False) -> None:
+    `strict_grid` turns early decisions off; a network that was not seen for `network_memory` is new again.
+    """
+
+    def __init__(self, strict_grid: bool = False, network_memory: Millis = NETWORK_MEMORY) -> None:
         self.strict_grid = strict_grid
+        self.network_memory = network_memory
         self._state = State()
         self._run: tuple[str, int] = ("", -1)
 
@@ -128,12 +132,12 @@ class Kernel:
             state.slots.heard[seen.pop((SILENCE, ""))[0]] = now
         if (NEW_NETWORK, "") in seen:
             slots, cells = seen[NEW_NETWORK, ""]
-            seen[NEW_NETWORK, ""] = slots, state.networks.new_ones(slots, cells, now)
+            seen[NEW_NETWORK, ""] = slots, state.networks.new_ones(slots, cells, now, self.network_memory)
         self._count(seen, now)
         if batch.topics is not None:
             slots = state.slots.find(batch.topics.device)
             for window in state.windows:
-                if TOPIC_COLUMNS & window.counts.keys():
+                if any(metric in TOPIC_METRICS for metric, _ in window.counts):
                     window.topics.add(slots, batch.topics)
         return seen
 

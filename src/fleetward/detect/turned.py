@@ -14,6 +14,7 @@ from fleetward.detect.slots import Slots
 from fleetward.detect.streaks import Runs, Streaks, opened, openings
 from fleetward.detect.topics import Contribution
 from fleetward.meter.batch import Ids
+from fleetward.meter.dimensions import is_within
 from fleetward.meter.metrics import metric_of
 from fleetward.model import AlarmEvent, AlarmKind, Behavior
 
@@ -46,11 +47,16 @@ class Turned:
 
     def entry(self, index: int) -> AlarmEvent:
         behavior, verdicts = self.devices.behavior, self.verdicts
-        topics = self.topics(int(verdicts.slots[index]))
+        name, (_, dimension) = self.devices.names[index], behavior.column
+        topics = tuple(
+            topic
+            for topic in self.topics(int(verdicts.slots[index]))
+            if is_within(dimension, behavior.filters, topic[0], name)
+        )
         return AlarmEvent(
             kind=AlarmKind.IN_ALARM if self.raised[index] else AlarmKind.CLEARED,
             violation_id=self.devices.violation(index),
-            thing=self.devices.names[index],
+            thing=name,
             behavior=behavior,
             time=verdicts.time,
             value=told(verdicts.values[index]),

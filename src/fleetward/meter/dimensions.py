@@ -43,8 +43,17 @@ class DimensionMatcher:
         return tuple(
             column
             for column, wanted, filters in self._columns.get(metric, ())
-            if any(_matches(text, topic, client_id) for text in filters) is wanted
+            if belongs(filters, topic, client_id) is wanted
         )
+
+
+def is_within(dimension: str, filters: tuple[str, ...], topic: str, client_id: str) -> bool:
+    """Whether what is about `topic` counts in a column of that dimension, "IN:name", "NOT_IN:name" or "" for all."""
+    return not dimension or belongs(filters, topic, client_id) is dimension.startswith("IN:")
+
+
+def belongs(filters: tuple[str, ...], topic: str, client_id: str) -> bool:
+    return any(_matches(text, topic, client_id) for text in filters)
 
 
 def _matches(text: str, topic: str, client_id: str) -> bool:

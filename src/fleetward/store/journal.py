@@ -73,7 +73,7 @@ class Journal:
         """
         fresh = make_kernel()
         kernel = self._load() or fresh
-        kernel.strict_grid = fresh.strict_grid
+        kernel.strict_grid, kernel.network_memory = fresh.strict_grid, fresh.network_memory
         outcomes = []
         for payload in self._replay():
             try:
