@@ -13,6 +13,9 @@ from fleetward.model import Millis
 HOURS = 12
 """As long as a session of AWS's console."""
 
+WITH_PASSWORD = "console"
+"""In place of an access key's id in the session of who signed in with a password."""
+
 MAX_SESSIONS = 1_000
 """The oldest session ends when one more would be too many."""
 
