@@ -13,6 +13,7 @@ from nicegui import Client, core
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from fleetward.console.operator import Operator
 from fleetward.console.sessions import Session
 from fleetward.console.web import OPERATOR
 
@@ -60,8 +61,9 @@ def _is_own(scope: Scope) -> bool:
 
 def _session_of(client: Client) -> Session | None:
     try:
-        return client.request.scope[OPERATOR].session  # type: ignore[no-any-return]
-    except (RuntimeError, KeyError):  # nobody's
+        operator: Operator = client.request.scope[OPERATOR]
+        return operator.session
+    except (KeyError, RuntimeError):  # nobody's
         return None
 
 
