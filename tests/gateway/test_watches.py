@@ -27,7 +27,7 @@ def read(world: World, identity: str = "w", owner: str = "ana") -> Seen:
 def test_messages_of_devices_and_of_the_house_are_seen_once(world: World) -> None:
     """A watch sees what matches its filters, whoever sent it and whether or not anybody subscribed, and once."""
     world.permissive()
-    begin(world, "a/+")
+    begin(world, "a/+", "a/#")
     device = world.online("d")
     device.publish("a/b", b"one", qos=1)
     device.publish("x", b"other")

@@ -6,11 +6,12 @@ What is seen waits here, within bounds, until it is read; a watch that nobody re
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import replace
 
 from fleetward.gateway.doors import Denial, Seen, Sighting, Watch
 from fleetward.gateway.messages import Message
-from fleetward.gateway.topics import matches
+from fleetward.gateway.topics import SubscriptionTree
 from fleetward.model import Millis
 
 MOST = 16
@@ -23,6 +24,9 @@ WAITING_BYTES = 1024 * 1024
 PAYLOAD_BYTES = 16 * 1024
 """What one watch may see in a second, what may wait to be read, and how much of a payload is kept."""
 
+REMEMBERED = 10_000
+"""Topics of which is remembered whom they concern."""
+
 DENIALS = 50
 UNREAD_MILLIS = 30_000
 
@@ -32,15 +36,20 @@ class Watches:
 
     def __init__(self) -> None:
         self.open: dict[str, OpenWatch] = {}
+        self._concerned: SubscriptionTree[str, OpenWatch, tuple[OpenWatch, ...]] = SubscriptionTree(
+            _each_once, REMEMBERED
+        )
 
     def begin(self, watch: Watch, now: Millis) -> bool:
         """Whether there was room for it."""
         own = [identity for identity, other in self.open.items() if other.watch.owner == watch.owner]
         if len(own) >= MOST_OF_OWNER:
-            del self.open[own[0]]
+            self._end(own[0])
         if len(self.open) >= MOST:
             return False
-        self.open[watch.id] = OpenWatch(watch, now)
+        self.open[watch.id] = opened = OpenWatch(watch, now)
+        for text in watch.filters:
+            self._concerned.add(text, watch.id, opened)
         return True
 
     def find(self, identity: str, owner: str) -> OpenWatch | None:
@@ -48,22 +57,33 @@ class Watches:
         return found if found is not None and found.watch.owner == owner else None
 
     def end(self, identity: str, owner: str) -> bool:
-        return self.find(identity, owner) is not None and self.open.pop(identity, None) is not None
+        """Whether its owner had such a watch."""
+        known = self.find(identity, owner) is not None
+        if known:
+            self._end(identity)
+        return known
 
     def expire(self, now: Millis) -> None:
         """Ends those that nobody reads any more."""
         for identity in [key for key, watch in self.open.items() if now - watch.read_at > UNREAD_MILLIS]:
-            del self.open[identity]
+            self._end(identity)
+
+    def _end(self, identity: str) -> None:
+        for text in self.open.pop(identity).watch.filters:
+            self._concerned.remove(text, identity)
 
     def saw(self, message: Message, now: Millis) -> None:
-        for watch in self.open.values():
+        for watch in self._concerned.route(message.topic):
             watch.saw(message, now)
 
     def denied(self, device: str, action: str, topic: str, why: str, now: Millis) -> None:
         """`topic` is empty for what is about the connection: that tells of every device, for it may have been one."""
-        for watch in self.open.values():
-            if not topic or watch.concerns(topic):
-                watch.denied(Denial(device, action, topic, why, 1, now))
+        for watch in self._concerned.route(topic) if topic else self.open.values():
+            watch.denied(Denial(device, action, topic, why, 1, now))
+
+
+def _each_once(found: Iterable[tuple[str, OpenWatch]]) -> tuple[OpenWatch, ...]:
+    return tuple(dict(found).values())
 
 
 class OpenWatch:
@@ -78,12 +98,7 @@ class OpenWatch:
         self._missed = 0
         self._denials: dict[tuple[str, str, str], Denial] = {}
 
-    def concerns(self, topic: str) -> bool:
-        return any(matches(text, topic) for text in self.watch.filters)
-
     def saw(self, message: Message, now: Millis) -> None:
-        if not self.concerns(message.topic):
-            return
         if not self._has_room(now):
             self._missed += 1
             return
