@@ -86,7 +86,7 @@ async def change(operator: Operator, time: int, id: str = "") -> None:
         raise errors.ResourceNotFound("There is no such change.")
     _draw_facts(changes[0])
     for one in changes:
-        with ui.element("section").classes("card change"):
+        with ui.element("section").classes("card apart"):
             heading(f"{one['kind']} {one['name']}: {_verb(one)}")
             _draw_differences(one)
 
@@ -176,8 +176,12 @@ def _draw_differences(one: Mapping[str, Any]) -> None:
         for name, old, new in _differences(one):
             ui.label(name).classes("member")
             for value in (old, new):
-                with ui.element("pre"):
-                    ui.label(_pretty(value))
+                if name.endswith("_at") and isinstance(value, int):
+                    with ui.element("div"):
+                        Moment(value)
+                else:
+                    with ui.element("pre"):
+                        ui.label(_pretty(value))
 
 
 def _differences(one: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
