@@ -137,6 +137,7 @@ class Server:
             access_log=False,
             lifespan="off",
             server_header=False,
+            proxy_headers=False,  # whoever connects from loopback could claim any address
             ssl_certfile=certificate,
             ssl_keyfile=key,
         )

@@ -186,6 +186,9 @@ INPUTS: dict[str, Callable[[Stock], Params]] = {
     "iam.DeletePolicyVersion": lambda s: {"PolicyArn": s.managed_policy(2), "VersionId": "v2"},
     "iam.SetDefaultPolicyVersion": lambda s: {"PolicyArn": s.managed_policy(2), "VersionId": "v2"},
     # fleetward
+    "fleetward.WatchTopics": lambda s: {"topicFilters": ["a/#", "b/+/c"]},
+    "fleetward.GetWatchedMessages": lambda s: {"watchId": s.watch()},
+    "fleetward.UnwatchTopics": lambda s: {"watchId": s.watch()},
     "fleetward.LintSecurityProfile": lambda s: {"profile": PROFILE_TEXT, "targetArns": [s.arn("all/things")]},
     "fleetward.BacktestSecurityProfile": lambda s: {"profile": PROFILE_TEXT, "targetArns": [s.arn("all/things")]},
     "fleetward.ReleaseThing": Stock.quarantined,

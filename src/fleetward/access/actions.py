@@ -231,6 +231,8 @@ STS = _table(
 FLEETWARD = _table(
     (on("arn:aws:iot:{REGION}:{ACCOUNT}:thing/{thingName}"), "QuarantineThing ReleaseThing"),
     (NONE, "DescribeFleet ListViolations DescribeViolation ListOutbox ListTrail"),
+    (on("arn:aws:iot:{REGION}:{ACCOUNT}:topicfilter/{topicFilters.*}", action="iot:Subscribe"), "WatchTopics"),
+    (FREE, "GetWatchedMessages UnwatchTopics"),  # whose watch it is counts, and iot:Receive for each message
     (NONE, "LintSecurityProfile BacktestSecurityProfile"),
 )
 

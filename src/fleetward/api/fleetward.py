@@ -55,6 +55,8 @@ def list_trail(call: Call) -> dict[str, Any]:
         statement = statement.where(sa.or_(trail.c.name == name, *_within(name)))
     if (start := call.params.get("startTime")) is not None:
         statement = statement.where(trail.c.time >= millis_of(start))
+    if (end := call.params.get("endTime")) is not None:
+        statement = statement.where(trail.c.time < millis_of(end))
     with call.read() as look:
         rows, token = page(call, look, statement, trail.c.id, ascending=False)
     return {"changes": [change(row) for row in rows], "nextToken": token}

@@ -18,4 +18,7 @@ class Item:
 MENU = (
     Item("/fleet", "Fleet", "dashboard", "fleet"),
     Item("/things", "Things", "sensors", "things"),
+    Item("/mqtt", "MQTT test client", "swap_vert", "mqtt"),
+    Item("/trail", "Audit trail", "history", "trail"),
+    Item("/users", "Users", "group", "users"),
 )

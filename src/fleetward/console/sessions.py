@@ -13,8 +13,12 @@ from fleetward.model import Millis
 HOURS = 12
 """As long as a session of AWS's console."""
 
+WITH_PASSWORD = "console"  # noqa: S105
+"""In place of an access key's id in the session of who signed in with a password."""
+
 MAX_SESSIONS = 1_000
-"""The oldest session ends when one more would be too many."""
+MAX_OF_PRINCIPAL = 50
+"""The oldest session ends when one more would be too many, of all or of one principal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,9 @@ class Sessions:
         self._sessions: dict[bytes, Session] = {}
 
     def open(self, name: str, key: AccessKey, alive: Callable[[Millis], bool], now: Millis) -> Session:
+        own = [one for one, other in self._sessions.items() if other.key.principal_arn == key.principal_arn]
+        if len(own) >= MAX_OF_PRINCIPAL:
+            del self._sessions[own[0]]
         while len(self._sessions) >= MAX_SESSIONS:
             del self._sessions[next(iter(self._sessions))]
         session = Session(secrets.token_urlsafe(32), name, key, now + HOURS * 3_600_000, alive)

@@ -18,8 +18,10 @@ from nicegui.client import templates
 from fleetward.console import headers
 from fleetward.console.menu import MENU, Item
 from fleetward.console.operator import Operator
+from fleetward.console.own_pages import make_room
 from fleetward.console.parts import notices
 from fleetward.console.parts.heading import heading
+from fleetward.console.sessions import WITH_PASSWORD
 
 PATH = "/console"
 STATIC = Path(__file__).parent / "static"
@@ -55,6 +57,7 @@ def page(path: str, title: str) -> Callable[[Callable[..., Awaitable[None]]], Ca
     def register(draw: Callable[..., Awaitable[None]]) -> Callable[..., Any]:
         async def show(**given: Any) -> None:
             operator = operator_here()
+            make_room(operator.session)
             ui.on_exception(notices.tell)
             with _frame(operator, title, path):
                 try:
@@ -142,5 +145,8 @@ def _account(operator: Operator, dark: ui.dark_mode) -> None:
         for title, value in (("Light", False), ("Dark", True), ("Light or dark as the system", None)):
             ui.menu_item(title, lambda value=value: choose(value))
         ui.separator()
+        if operator.session.key.id == WITH_PASSWORD:
+            with ui.item().props(f"tag=a href={PATH}/password clickable"), ui.item_section():
+                ui.label("Change my password")
         with ui.item().props(f"tag=a href={PATH}/sign-out clickable"), ui.item_section():
             ui.label("Sign out")

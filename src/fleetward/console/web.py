@@ -49,6 +49,7 @@ class Console:
         await self._closing.aclose()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        _forget_forwarding(scope)
         app = await self._choose(scope)
         await app(scope, receive, strictly(scope, send))
 
@@ -74,11 +75,11 @@ class Console:
         """NiceGUI is loaded for the first who signs in: a server that nobody looks at does without its memory."""
         async with self._opening:
             if self._pages is None:
-                from fleetward.console import shell
+                from fleetward.console import own_pages, shell
 
                 app = await asyncio.to_thread(shell.build)
                 await self._closing.enter_async_context(app.router.lifespan_context(app))
-                self._pages = app
+                self._pages = own_pages.keep_apart(app)
         return self._pages
 
     def _session(self, http: HTTPConnection) -> Session | None:
@@ -95,6 +96,13 @@ class Console:
 def is_in_console(scope: Scope) -> bool:
     path = scope.get("path", "")
     return bool(path == PATH or path.startswith(f"{PATH}/"))
+
+
+def _forget_forwarding(scope: Scope) -> None:
+    """Takes away what a proxy would tell of itself: anybody can write it, and NiceGUI puts it into its pages."""
+    scope["headers"] = [
+        header for header in scope["headers"] if not header[0].startswith((b"x-forwarded", b"forwarded"))
+    ]
 
 
 def _to_sign_in(scope: Scope) -> ASGIApp:
