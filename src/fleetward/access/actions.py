@@ -230,7 +230,7 @@ STS = _table(
 
 FLEETWARD = _table(
     (on("arn:aws:iot:{REGION}:{ACCOUNT}:thing/{thingName}"), "QuarantineThing ReleaseThing"),
-    (NONE, "DescribeFleet ListViolations DescribeViolation ListOutbox ListTrail"),
+    (NONE, "DescribeFleet ListViolations DescribeViolation DescribeViolationMetric ListOutbox ListTrail"),
     (NONE, "LintSecurityProfile BacktestSecurityProfile"),
 )
 

@@ -44,6 +44,7 @@ from fleetward.api import (
     things,
     topics,
     users,
+    violation_metrics,
     violations,
 )
 from fleetward.api.call import Call
@@ -78,7 +79,7 @@ REGISTRY: dict[str, tuple[ModuleType, ...]] = {
     "events": (schedules,),
     "iam": (users, access_keys, login_profiles, roles, managed_policies),
     "sts": (identity,),
-    "fleetward": (fleetward, fleet, explained_violations, hindsight),
+    "fleetward": (fleetward, fleet, explained_violations, violation_metrics, hindsight),
 }
 
 LENIENT = frozenset({("iot", "ValidateSecurityProfileBehaviors")})

@@ -17,5 +17,6 @@ class Item:
 
 MENU = (
     Item("/fleet", "Fleet", "dashboard", "fleet"),
+    Item("/alarms", "Alarms", "notifications_active", "alarms"),
     Item("/things", "Things", "sensors", "things"),
 )
