@@ -1,4 +1,4 @@
-"""A metric as the history has it in windows of some length: one device's over time, and the whole fleet's in one window.
+"""A metric in windows of some length, from the history: one device's over time, and the whole fleet's in one window.
 
 Shorter windows that were kept are put together in DuckDB; of a million devices only the bins leave it.
 """
@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from fleetward.model import Behavior
 from fleetward.meter.batch import Column
 from fleetward.meter.metrics import BASIC, Kind, metric_of
-from fleetward.model import Millis, SetCriterion, StaticCriterion
+from fleetward.model import Behavior, Millis, SetCriterion, StaticCriterion
 from fleetward.store.history import MAX_DURATION, History
 
 BINS = 30
@@ -62,7 +61,7 @@ class Measure:
 
 
 class Distribution(NamedTuple):
-    """The values of `devices` devices: `edges` (one more than `counts`), and the value of the one that was asked for."""
+    """The values of so many devices by bins, which have one edge more; `value` is that of the one asked for."""
 
     devices: int
     value: float | None

@@ -57,9 +57,11 @@ class _Chosen:
         self._listing: Listing | None = None
 
     async def draw(self) -> None:
-        with ui.tabs(value=self._status, on_change=self._switch).props("no-caps align=left dense aria-label=Alarms"):
+        with ui.tabs().props("no-caps align=left dense aria-label=Alarms") as tabs:
             for status, (title, _) in TABS.items():
                 ui.tab(status, title)
+        tabs.set_value(self._status)
+        tabs.on_value_change(self._switch)
         with ui.element("div").classes("toolbar filters"):
             await self._draw_filters()
         self._place = ui.element("div")

@@ -122,4 +122,6 @@ def _busy(device: Mapping[str, Any]) -> Device:
 
 
 def _strange(device: Mapping[str, Any]) -> Device:
-    return Device(device["device"], f"{device['behaviorName']}: {device['summary']}", f"/alarms/{device['violationId']}")
+    return Device(
+        device["device"], f"{device['behaviorName']}: {device['summary']}", f"/alarms/{device['violationId']}"
+    )
