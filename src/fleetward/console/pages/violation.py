@@ -18,7 +18,7 @@ from fleetward.console.parts.moment import Moment
 from fleetward.console.parts.notices import told
 from fleetward.console.shell import entitle
 
-LIVE_SECONDS = 3
+LIVE_SECONDS = 5
 CHART_SECONDS = 30
 
 
@@ -28,9 +28,9 @@ async def show(operator: Operator, violation_id: str) -> None:
     entitle(f"{found['thingName']}: {found['behaviorName']}")
     alarm = _Alarm(operator, found["violationId"])
     alarm.draw(answer)
-    await alarm.chart()
     ui.timer(LIVE_SECONDS, alarm.refresh, immediate=False)
-    ui.timer(CHART_SECONDS, alarm.chart, immediate=False)
+    # Of a large fleet the numbers take their time: the page does not wait for them.
+    ui.timer(CHART_SECONDS, alarm.chart)
 
 
 class _Alarm:
@@ -41,7 +41,10 @@ class _Alarm:
         self._answer: Mapping[str, Any] = {}
         self._metric: Mapping[str, Any] | None = None
         self._verdict = ui.element("section").classes("card verdict").props("aria-label=Verdict")
-        self._charts = ui.element("div").classes("halves")
+        with ui.element("div").classes("halves") as self._charts:
+            with ui.element("section").classes("card toolbar"):
+                ui.spinner().props("aria-hidden=true")
+                ui.label("Reading the metric history …").props("role=status")
         with ui.element("div").classes("halves"):
             with ui.element("section").classes("card"):
                 heading("What happened")
@@ -64,12 +67,20 @@ class _Alarm:
             self._refill(self._verification, self._draw_verification)
 
     async def chart(self) -> None:
+        if self._is_charted():
+            return
         metric = await self._operator.do("fleetward", "DescribeViolationMetric", violationId=self._id)
         if metric != self._metric:
             self._metric = metric
             self._charts.clear()
             with self._charts:
                 violation_charts.draw(metric, self._answer)
+
+    def _is_charted(self) -> bool:
+        """Whether nothing will be added: nothing comes from the device any more, and its window is closed."""
+        found = self._answer["violation"]
+        is_over = bool(found.get("endTime")) or found["isolated"]
+        return is_over and self._metric is not None and bool(self._metric.get("distribution"))
 
     @staticmethod
     def _refill(place: ui.element, draw: Any) -> None:
