@@ -19,7 +19,7 @@ GOOD, BAD = SENSORS
 EMAIL = "security@example.com"
 PASSWORD = "Correct-horse-1"
 WINDOW = 5
-STRANGER = "stranger"
+STRANGER = '<b>stranger" :onclick="alert(1)'
 
 
 def test_an_empty_store_explains_itself(tab: Tab) -> None:

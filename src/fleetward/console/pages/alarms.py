@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from nicegui import ui
@@ -72,18 +71,20 @@ class _Chosen:
             await self._listing.refresh()
 
     async def _draw_filters(self) -> None:
-        device = ui.input("Device", value=self._filters["thingName"])
+        device = ui.input("Device (whole name)", value=self._filters["thingName"])
         device.props("outlined dense clearable debounce=400 maxlength=128")
         device.on_value_change(lambda event: self._narrow(thingName=(event.value or "").strip()))
         chosen = self._filters["securityProfileName"]
         known = sorted({*await _profiles(self._operator), chosen} - {""})
-        self._select("Security profile", "securityProfileName", {name: name for name in known}, chosen or None)
-        self._select("Type", "behaviorCriteriaType", TYPES)
-        self._select("Verification", "verificationState", VERIFICATIONS)
+        # The alarms of a profile that is gone, or behind the first ones, are found by typing its name.
+        profile = ui.select(known, value=chosen or None, label="Security profile", new_value_mode="add-unique")
+        self._narrows(profile, "securityProfileName")
+        self._narrows(ui.select(TYPES, label="Type"), "behaviorCriteriaType")
+        self._narrows(ui.select(dict(VERIFICATIONS), label="Verification"), "verificationState")
 
-    def _select(self, label: str, parameter: str, options: Mapping[str, str], value: str | None = None) -> None:
-        made = ui.select(dict(options), label=label, value=value, clearable=True).props("outlined dense")
-        made.on_value_change(lambda event: self._narrow(**{parameter: event.value}))
+    def _narrows(self, choice: ui.select, parameter: str) -> None:
+        choice.props("outlined dense clearable")
+        choice.on_value_change(lambda event: self._narrow(**{parameter: event.value}))
 
     async def _switch(self, event: Any) -> None:
         self._status = event.value

@@ -41,10 +41,9 @@ class _Alarm:
         self._answer: Mapping[str, Any] = {}
         self._metric: Mapping[str, Any] | None = None
         self._verdict = ui.element("section").classes("card verdict").props("aria-label=Verdict")
-        with ui.element("div").classes("halves") as self._charts:
-            with ui.element("section").classes("card toolbar"):
-                ui.spinner().props("aria-hidden=true")
-                ui.label("Reading the metric history …").props("role=status")
+        with ui.element("div").classes("halves") as self._charts, ui.element("section").classes("card toolbar"):
+            ui.spinner().props("aria-hidden=true")
+            ui.label("Reading the metric history …").props("role=status")
         with ui.element("div").classes("halves"):
             with ui.element("section").classes("card"):
                 heading("What happened")

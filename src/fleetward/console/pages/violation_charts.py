@@ -44,7 +44,7 @@ def _over_time(metric: Mapping[str, Any], answer: Mapping[str, Any], why: Mappin
                 "data": [[when, value]],
             }
         )
-        chart.props(f'role=img aria-label="{name} over time; the alarm fell at {_short(value, unit)}"')
+        _describe(chart, f"{name} over time; the alarm fell at {_short(value, unit)}")
         if not points:
             ui.label("The history holds no other values of this time.").classes("quiet")
 
@@ -54,29 +54,40 @@ def _fleet(metric: Mapping[str, Any], fleet: Mapping[str, Any], thing: str, why:
     bins, unit = fleet["bins"], metric["unit"]
     labels = [_label(one, unit) for one in bins]
     own = fleet.get("value", why.get("value"))
-    marked = [labels[place]] if (place := _place(bins, own)) is not None else []
     with ui.element("section").classes("card"):
         heading(f"The fleet in that window, by {metric['label'].lower()}")
-        chart = charts.bars(labels, [one["devices"] for one in bins], "devices", marked)
+        chart = charts.bars(labels, [one["devices"] for one in bins], "devices")
         (columns,) = chart.options["series"]
         # One device among a million has to be seen, and an empty bin must not look like one.
         columns.update(barMinHeight=4, barCategoryGap="10%")
         for column in columns["data"]:
             column["value"] = column["value"] or None
+        if (place := _place(bins, own)) is not None:
+            columns["data"][place]["itemStyle"] = {"color": charts.ALARM}
         chart.options["yAxis"].update(name="", minInterval=1)
+        chart.options["xAxis"]["axisLabel"].update(showMinLabel=True, alignMinLabel="left")
         limit = _place(bins, metric.get("limit"))
         if limit is not None:
             columns["markLine"] = {
                 "symbol": "none",
                 "silent": True,
                 "lineStyle": {"color": charts.ALARM, "type": "dashed"},
-                "label": {"formatter": f"limit {_short(metric['limit'], unit)}", "color": charts.ALARM},
+                "label": {
+                    "formatter": f"limit {_short(metric['limit'], unit)}",
+                    "color": charts.ALARM,
+                    "align": "left" if limit < len(bins) / 2 else "right",
+                },
                 "data": [{"xAxis": limit}],
             }
         told = f"{quantity(fleet['devices'], 'devices')} had a value; {thing} (red) {_short(own, unit) if own else ''}"
-        chart.props(f'role=img aria-label="{told}"')
+        _describe(chart, told)
         scale = " The scale grows by a factor." if fleet["logarithmic"] else ""
         ui.label(f"{told}.{scale}").classes("quiet")
+
+
+def _describe(chart: ui.echart, told: str) -> None:
+    """For who cannot see it. Never by a string of props: it names the device, which chose its name itself."""
+    chart.props["role"], chart.props["aria-label"] = "img", told
 
 
 def _place(bins: list[Mapping[str, Any]], value: Any) -> int | None:
