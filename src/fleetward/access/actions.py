@@ -230,10 +230,17 @@ STS = _table(
 
 FLEETWARD = _table(
     (on("arn:aws:iot:{REGION}:{ACCOUNT}:thing/{thingName}"), "QuarantineThing ReleaseThing"),
-    (NONE, "DescribeFleet ListViolations DescribeViolation ListOutbox ListTrail"),
+    (on("arn:aws:iot:{REGION}:{ACCOUNT}:thing/{thingName}"), "DescribeDevice DescribeAuthorization ListActivity"),
+    (NONE, "DescribeFleet ListThingsByName ListCertificatesById GetCertificateAuthority"),
+    (NONE, "ListViolations DescribeViolation DescribeViolationMetric ListOutbox ListTrail"),
+    (NONE, "LintSecurityProfile BacktestSecurityProfile"),
     (on("arn:aws:iot:{REGION}:{ACCOUNT}:topicfilter/{topicFilters.*}", action="iot:Subscribe"), "WatchTopics"),
     (FREE, "GetWatchedMessages UnwatchTopics"),  # whose watch it is counts, and iot:Receive for each message
-    (NONE, "LintSecurityProfile BacktestSecurityProfile"),
+    (on("{topicArn}"), "ListDeliveries"),
+    (on("{functionName:function}"), "ListFunctionRuns ListFunctionTriggers"),
+    # A source is shown and changed under the same permissions as through AWS's operations.
+    (on("{functionName:function}", action="lambda:GetFunction"), "ListFunctionFiles DescribeFunctionFile"),
+    (on("{functionName:function}", action="lambda:UpdateFunctionCode"), "UpdateFunctionFile"),
 )
 
 ACTIONS: Mapping[str, Mapping[str, Entry]] = {

@@ -32,13 +32,16 @@ def describe_fleet(call: Call) -> dict[str, Any]:
     """How many things there are and what they do right now, the alarms of a day, and who stands out."""
     rooms, now = call.rooms, call.now
     messages, size = rooms.pulse.rates(now)
+    group = rooms.settings.quarantine_group
     with call.read() as look:
         return {
             "things": rooms.view.size,
             "connected": rooms.connectivity.connected,
+            "reporting": rooms.pulse.reporting(now),
             "inAlarm": violations.count_things(look),
             "openViolations": violations.count_open(look),
             "isolated": len(rooms.isolation.isolated),
+            "quarantineGroupName": group if rooms.view.group(group) is not None else None,
             "messagesPerSecond": messages,
             "bytesPerSecond": size,
             "traffic": [
@@ -64,7 +67,12 @@ def _busiest(look: Reader, busy: Sequence[Busy]) -> list[dict[str, Any]]:
     registered = sa.select(things.c.id, things.c.name).where(things.c.id.in_([one.id for one in busy if one.id >= 0]))
     names = {row["id"]: row["name"] for row in look.all(registered)}
     return [
-        {"device": names.get(one.id) or one.name or "unknown", "messages": one.messages, "bytes": one.bytes}
+        {
+            "device": names.get(one.id) or one.name or "unknown",
+            "registered": one.id in names,
+            "messages": one.messages,
+            "bytes": one.bytes,
+        }
         for one in busy
     ]
 

@@ -18,11 +18,15 @@ from fleetward.api import (
     ca_certificates,
     certificates,
     custom_metrics,
+    deliveries,
+    devices,
     dimensions,
     endpoints,
     explained_violations,
     fleet,
     fleetward,
+    function_files,
+    function_runs,
     functions,
     hindsight,
     identity,
@@ -44,6 +48,7 @@ from fleetward.api import (
     things,
     topics,
     users,
+    violation_metrics,
     violations,
     watches,
 )
@@ -79,7 +84,18 @@ REGISTRY: dict[str, tuple[ModuleType, ...]] = {
     "events": (schedules,),
     "iam": (users, access_keys, login_profiles, roles, managed_policies),
     "sts": (identity,),
-    "fleetward": (fleetward, fleet, explained_violations, hindsight, watches),
+    "fleetward": (
+        fleetward,
+        fleet,
+        devices,
+        explained_violations,
+        violation_metrics,
+        hindsight,
+        watches,
+        deliveries,
+        function_files,
+        function_runs,
+    ),
 }
 
 LENIENT = frozenset({("iot", "ValidateSecurityProfileBehaviors")})

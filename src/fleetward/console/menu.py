@@ -17,7 +17,15 @@ class Item:
 
 MENU = (
     Item("/fleet", "Fleet", "dashboard", "fleet"),
+    Item("/alarms", "Alarms", "notifications_active", "alarms"),
+    Item("/profiles", "Security profiles", "verified_user", "profiles"),
     Item("/things", "Things", "sensors", "things"),
+    Item("/groups", "Thing groups", "folder_special", "groups"),
+    Item("/certificates", "Certificates", "badge", "certificates"),
+    Item("/policies", "Policies", "policy", "policies"),
+    Item("/topics", "Topics", "campaign", "topics"),
+    Item("/outbox", "Outbox", "outbox", "outbox"),
+    Item("/functions", "Functions", "functions", "functions"),
     Item("/mqtt", "MQTT test client", "swap_vert", "mqtt"),
     Item("/trail", "Audit trail", "history", "trail"),
     Item("/users", "Users", "group", "users"),

@@ -112,7 +112,7 @@ def _frame(operator: Operator, title: str, path: str) -> Iterator[None]:
             _menu_item(item, path)
     with ui.header(elevated=False).classes("top"):
         ui.button(icon="menu", on_click=drawer.toggle).props("flat round dense aria-label='Menu'")
-        with ui.link(target=f"{PATH}/fleet").classes("brand"):
+        with ui.link(target="/fleet").classes("brand"):
             ui.element("img").props(f"src={PATH}/static/icon.svg alt=''").classes("brand-icon")
             ui.label("Fleetward")
         ui.space()
@@ -120,7 +120,7 @@ def _frame(operator: Operator, title: str, path: str) -> Iterator[None]:
     with ui.element("main").classes("page"):
         for item in MENU:
             if path.startswith(f"{item.path}/"):
-                ui.link(f"‹ {item.title}", f"{PATH}{item.path}").classes("way-back")
+                ui.link(f"‹ {item.title}", item.path).classes("way-back")
         ui.context.client.storage["heading"] = heading(title, 1)
         yield
 

@@ -1,6 +1,7 @@
-"""The fleet's pulse: how much it sends right now, and which devices send most of it. For people; detection has its own.
+"""The fleet's pulse: how much it sends right now, who sends, and who most of it. For people; detection has its own.
 
-Memory is bounded: sums of BUCKET_MILLIS for the last KEPT of them, and of the last MINUTE the devices that sent most.
+Memory is bounded: sums of BUCKET_MILLIS for the last KEPT of them, of the last MINUTE the devices that sent most, and
+when each thing was heard last.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fleetward.meter.batch import Batch, Cells, Ids
+from fleetward.meter.seen import UNREGISTERED, Seen
 from fleetward.model import Millis
 
 BUCKET_MILLIS = 5_000
@@ -22,8 +24,8 @@ MINUTE = 60_000
 BUSY = 500
 """Devices remembered of each bucket: those that sent most bytes in it."""
 
-UNREGISTERED = 10_000
-"""Names of devices without a thing that are remembered, the latest."""
+REPORTING = 300_000
+"""A device that sent something within so many milliseconds is reporting."""
 
 SIZES = ("aws:message-byte-size", "")
 
@@ -61,6 +63,7 @@ class Pulse:
     def __init__(self) -> None:
         self._buckets: deque[Bucket] = deque(maxlen=KEPT)
         self._names: OrderedDict[int, str] = OrderedDict()
+        self._seen = Seen()
 
     def note(self, batch: Batch) -> None:
         start = (batch.end - 1) // BUCKET_MILLIS * BUCKET_MILLIS
@@ -70,6 +73,11 @@ class Pulse:
         cells = batch.cells.get(SIZES)
         if cells is not None and len(cells.device):
             self._buckets[-1] = _grown(self._buckets[-1], cells)
+            self._seen.note(cells.device, batch.end)
+
+    def reporting(self, now: Millis) -> int:
+        """How many devices sent something in the last five minutes, as far as this server has been up."""
+        return self._seen.since(now - REPORTING)
 
     def rates(self, now: Millis) -> tuple[float, float]:
         """Messages and bytes a second over the last whole bucket; zeros when nothing came."""

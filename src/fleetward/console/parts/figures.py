@@ -27,8 +27,10 @@ class Tile:
         kind = ui.link(target=target) if target else ui.element("div")
         with kind.classes("card tile") as self._card:
             self._figure = ui.label("–").classes("figure")
-            ui.label(name).classes("quiet")
+            self._name = ui.label(name).classes("quiet")
 
-    def show(self, text: str, bad: bool = False) -> None:
+    def show(self, text: str, bad: bool = False, name: str | None = None) -> None:
         self._figure.set_text(text)
+        if name is not None:
+            self._name.set_text(name)
         self._card.classes(add="bad" if bad else "", remove="" if bad else "bad")
