@@ -231,6 +231,11 @@ STS = _table(
 FLEETWARD = _table(
     (on("arn:aws:iot:{REGION}:{ACCOUNT}:thing/{thingName}"), "QuarantineThing ReleaseThing"),
     (NONE, "DescribeFleet ListViolations DescribeViolation ListOutbox ListTrail"),
+    (on("{topicArn}"), "ListDeliveries"),
+    (on("{functionName:function}"), "ListFunctionRuns ListFunctionTriggers"),
+    # A source is shown and changed under the same permissions as through AWS's operations.
+    (on("{functionName:function}", action="lambda:GetFunction"), "ListFunctionFiles DescribeFunctionFile"),
+    (on("{functionName:function}", action="lambda:UpdateFunctionCode"), "UpdateFunctionFile"),
     (NONE, "LintSecurityProfile BacktestSecurityProfile"),
 )
 

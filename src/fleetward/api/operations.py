@@ -18,11 +18,14 @@ from fleetward.api import (
     ca_certificates,
     certificates,
     custom_metrics,
+    deliveries,
     dimensions,
     endpoints,
     explained_violations,
     fleet,
     fleetward,
+    function_files,
+    function_runs,
     functions,
     hindsight,
     identity,
@@ -78,7 +81,7 @@ REGISTRY: dict[str, tuple[ModuleType, ...]] = {
     "events": (schedules,),
     "iam": (users, access_keys, login_profiles, roles, managed_policies),
     "sts": (identity,),
-    "fleetward": (fleetward, fleet, explained_violations, hindsight),
+    "fleetward": (fleetward, fleet, explained_violations, hindsight, deliveries, function_files, function_runs),
 }
 
 LENIENT = frozenset({("iot", "ValidateSecurityProfileBehaviors")})

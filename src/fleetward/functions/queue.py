@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
@@ -100,6 +101,12 @@ def recover(tx: Transaction) -> None:
 
 def find(look: Reader, invocation_id: str) -> RowMapping | None:
     return look.one(sa.select(invocations).where(invocations.c.id == invocation_id))
+
+
+def runs_of(function: str) -> sa.Select[Any]:
+    """What was queued for that function and is still known; by status, so that an index finds it."""
+    known = [status.value for status in InvocationStatus]
+    return sa.select(invocations).where(invocations.c.status.in_(known), invocations.c.function_name == function)
 
 
 def due(look: Reader, now: Millis) -> Sequence[str]:
