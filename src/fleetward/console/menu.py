@@ -18,4 +18,7 @@ class Item:
 MENU = (
     Item("/fleet", "Fleet", "dashboard", "fleet"),
     Item("/things", "Things", "sensors", "things"),
+    Item("/topics", "Topics", "campaign", "topics"),
+    Item("/outbox", "Outbox", "outbox", "outbox"),
+    Item("/functions", "Functions", "functions", "functions"),
 )
