@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from fleetward import errors
 from fleetward.api.call import Call
 from fleetward.api.paging import page_of
 from fleetward.functions import catalog, code, files, lint, names
@@ -28,7 +29,8 @@ async def describe_function_file(call: Call) -> dict[str, Any]:
 async def update_function_file(call: Call) -> dict[str, Any]:
     """Changes one file of the deployment package; what is likely wrong with it is told, and does not hinder."""
     function, archive = _stored(call)
-    catalog.check_revision(function, call.params.get("revisionId"))
+    if call.params.get("revisionId") not in (None, function.revision_id):
+        raise errors.PreconditionFailed("The function was changed meanwhile: open it again to see what it is now.")
     made = await asyncio.to_thread(files.replaced, archive, call.params["path"], call.params["text"])
     await asyncio.to_thread(code.check, made)
     with call.transaction() as tx:
