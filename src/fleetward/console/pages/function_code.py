@@ -45,7 +45,7 @@ class _Editor:
         self._code.classes("editor source-editor")
         if not self._may_save:
             self._code.disable()
-        ui.label("Ctrl+S saves. Esc, then Tab leaves the editor.").classes("quiet")
+        ui.label("Ctrl+S saves. Esc, then Tab leaves the editor.").classes("quiet hint")
         self._code.map_key("Mod-s", self.save)
         self._warnings = ui.element("div").props("aria-live=polite")
         ui.timer(0.2, self._dress, once=True)

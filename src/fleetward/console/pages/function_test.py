@@ -24,7 +24,7 @@ def draw(operator: Operator, name: str) -> None:
     if not operator.may("lambda", "Invoke", FunctionName=name):
         return
     heading("Test event")
-    with ui.element("div").classes("card"):
+    with ui.element("div").classes("card fields"):
         sample = ui.select(list(EVENTS), value="An empty event", label="Start from").props("outlined dense")
         event = ui.textarea("Event (JSON)", value="{}").props("outlined dense input-class=code-input").classes("wide")
         sample.on_value_change(lambda: event.set_value(json.dumps(EVENTS[sample.value], indent=2)))

@@ -59,7 +59,7 @@ def _hint(server: str | None) -> None:
     text = "No SMTP server is set (FLEETWARD_SMTP_HOST), so mails stay here; the newest 1,000 are kept."
     if server is not None:
         text = f"Mails are sent through the SMTP server {server}; below are those from before it was set."
-    ui.label(text).classes("quiet")
+    ui.label(text).classes("quiet hint")
 
 
 def _mail(mail: dict[str, Any]) -> None:

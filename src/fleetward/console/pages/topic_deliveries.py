@@ -28,7 +28,8 @@ TONES = {"delivered": "good", "succeeded": "good", "failed": "bad", "discarded":
 
 async def draw(operator: Operator, arn: str) -> None:
     heading("Delivery log")
-    listing = Listing(operator, COLUMNS, _row, "fleetward", "ListDeliveries", "deliveries", _nothing, topicArn=arn)
+    with ui.element("div").classes("deliveries"):
+        listing = Listing(operator, COLUMNS, _row, "fleetward", "ListDeliveries", "deliveries", _nothing, topicArn=arn)
     await listing.show()
     ui.timer(LIVE_SECONDS, listing.refresh, immediate=False)
 
@@ -40,7 +41,7 @@ def _row(item: dict[str, Any]) -> Row:
         "time": millis(item["creationTime"]),
         "message": item.get("subject") or KINDS.get(item["kind"], item["messageId"][:8]),
         "endpoint": item["endpoint"],
-        "status": f"{item['status']}, function {run}" if run else item["status"],
+        "status": f"function {run}" if run else item["status"],
         "status_tone": TONES.get(run or item["status"], ""),
         "attempts": item["attempts"],
         "error": item.get("error") or "–",

@@ -17,6 +17,10 @@ from fleetward.console.shell import entitle, page
 COLUMNS = (Column("name", "Name", "link"), Column("arn", "ARN", "code"))
 
 
+COUNTS = {"Confirmed subscriptions": "SubscriptionsConfirmed", "Pending confirmation": "SubscriptionsPending"}
+LIVE_SECONDS = 3
+
+
 @page("/topics", "Topics")
 async def topics(operator: Operator) -> None:
     if operator.may("sns", "CreateTopic"):
@@ -35,8 +39,14 @@ async def topic(operator: Operator, name: str) -> None:
     with ui.element("dl").classes("facts card"):
         _fact("ARN", arn)
         _fact("Display name", found.get("DisplayName") or "–")
-        _fact("Confirmed subscriptions", found["SubscriptionsConfirmed"])
-        _fact("Pending confirmation", found["SubscriptionsPending"])
+        counts = {title: _fact(title, found[key]) for title, key in COUNTS.items()}
+
+    async def refresh() -> None:
+        now = (await operator.do("sns", "GetTopicAttributes", TopicArn=arn))["Attributes"]
+        for title, key in COUNTS.items():
+            counts[title].set_text(now[key])
+
+    ui.timer(LIVE_SECONDS, refresh, immediate=False)
     await topic_subscriptions.draw(operator, name, arn)
     await topic_deliveries.draw(operator, arn)
 
@@ -51,11 +61,11 @@ def _toolbar(operator: Operator, name: str, arn: str) -> None:
             delete.props("outline no-caps color=negative")
 
 
-def _fact(name: str, value: str) -> None:
+def _fact(name: str, value: str) -> ui.label:
     with ui.element("dt"):
         ui.label(name)
     with ui.element("dd"):
-        ui.label(value)
+        return ui.label(value)
 
 
 def _create(operator: Operator) -> None:
