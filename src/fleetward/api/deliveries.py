@@ -22,7 +22,7 @@ def list_deliveries(call: Call) -> dict[str, Any]:
         topics.require(look, topic)
 
         def fetch(limit: int, after: Any) -> Sequence[RowMapping]:
-            return look.all(deliveries_before(after, topic, call.params.get("messageId")).limit(limit))
+            return look.all(deliveries_before(look, after, topic, call.params.get("messageId")).limit(limit))
 
         rows, token = page_after(call, fetch, lambda row: row["delivery"])
     return {"deliveries": [_shown(call, row) for row in rows], "nextToken": token}

@@ -20,7 +20,7 @@ SNS, EVENTS = "sns.amazonaws.com", "events.amazonaws.com"
 def list_function_runs(call: Call) -> dict[str, Any]:
     """The events that were left for a function, the newest first, and how they ended."""
     with call.read() as look:
-        statement = queue.runs_of(_name(call, look))
+        statement = queue.runs_of(look, _name(call, look))
         rows, token = page(call, look, statement, invocations.c.sequence, ascending=False)
     return {"runs": [_run(row) for row in rows], "nextToken": token}
 

@@ -17,6 +17,7 @@ from sqlalchemy.engine import RowMapping
 from fleetward.errors import RequestTooLarge
 from fleetward.functions.records import MAX_ASYNC_PAYLOAD, InvocationStatus
 from fleetward.model import Millis
+from fleetward.store import newest
 from fleetward.store.database import Reader, Transaction
 from fleetward.store.tables.functions import invocations
 
@@ -103,10 +104,10 @@ def find(look: Reader, invocation_id: str) -> RowMapping | None:
     return look.one(sa.select(invocations).where(invocations.c.id == invocation_id))
 
 
-def runs_of(function: str) -> sa.Select[Any]:
-    """What was queued for that function and is still known; by status, so that an index finds it."""
-    known = [status.value for status in InvocationStatus]
-    return sa.select(invocations).where(invocations.c.status.in_(known), invocations.c.function_name == function)
+def runs_of(look: Reader, function: str) -> sa.Select[Any]:
+    """What was queued for that function and is still known."""
+    known = invocations.c.status.in_([status.value for status in InvocationStatus])
+    return sa.select(invocations).where(newest.holds(look, invocations.c.function_name, function, known))
 
 
 def due(look: Reader, now: Millis) -> Sequence[str]:

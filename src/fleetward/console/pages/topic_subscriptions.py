@@ -122,22 +122,26 @@ async def subscription(operator: Operator, topic: str, number: str) -> None:
     arn = f"{operator.rooms().arns.topic(topic)}:{number}"
     found = (await operator.do("sns", "GetSubscriptionAttributes", SubscriptionArn=arn))["Attributes"]
     entitle(found["Endpoint"])
-    ui.link(f"‹ {topic}", f"/topics/{topic}").classes("way-back")
     with ui.element("dl").classes("facts card"):
+        with ui.element("dt"):
+            ui.label("Topic")
+        with ui.element("dd"):
+            ui.link(topic, f"/topics/{topic}")
         for name, value in (("Protocol", PROTOCOLS.get(found["Protocol"], found["Protocol"])), ("ARN", arn)):
             with ui.element("dt"):
                 ui.label(name)
             with ui.element("dd"):
                 ui.label(value)
     may_change = operator.may("sns", "SetSubscriptionAttributes", SubscriptionArn=arn)
-    _filter(operator, arn, found, may_change)
+    heading("Filter policy")
+    with ui.element("div").classes("card fields"):
+        _filter(operator, arn, found, may_change)
     if operator.may("sns", "Unsubscribe", SubscriptionArn=arn):
         leave = ui.button("Unsubscribe", on_click=lambda: _unsubscribe(operator, arn, topic, found["Endpoint"]))
         leave.props("outline no-caps color=negative").classes("section")
 
 
 def _filter(operator: Operator, arn: str, found: dict[str, str], may_change: bool) -> None:
-    heading("Filter policy")
     ui.label("Only messages that match it are delivered; without one, all are.").classes("quiet")
     scope = ui.select(SCOPES, value=found.get("FilterPolicyScope", "MessageAttributes"), label="It looks at")
     scope.props("outlined dense").classes("wide")
