@@ -166,7 +166,7 @@ def test_a_schedule_calls_the_function_until_it_is_removed(
 def test_a_viewer_reads_a_source_and_changes_nothing(
     new_tab: Callable[..., Tab], console_server: RunningServer, role_arn: str
 ) -> None:
-    """Somebody who may only read is offered no change, and the server refuses one; keys in a package are not shown."""
+    """Somebody who may only read sees the source and is offered no change."""
     make(console_server, role_arn, "Looked-at", main="def lambda_handler(event, context):\n    return 1\n")
     iam = console_server.client("iam")
     iam.create_user(UserName="viewer")
