@@ -60,7 +60,13 @@ EXISTING: dict[str, dict[str, Make]] = {
         "AssumeRolePolicyDocument": lambda _: TRUST_TEXT,
     },
     "sts": {"RoleArn": Stock.role_arn},
-    "fleetward": {"thingName": Stock.thing, "violationId": Stock.violation},
+    "fleetward": {
+        "thingName": Stock.thing,
+        "violationId": Stock.violation,
+        "topicArn": Stock.topic,
+        "functionName": Stock.function,
+        "path": lambda _: "main.py",
+    },
 }
 """Service → required member → how something that exists is made for it; not for the name of what is created."""
 
