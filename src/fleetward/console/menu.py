@@ -17,5 +17,6 @@ class Item:
 
 MENU = (
     Item("/fleet", "Fleet", "dashboard", "fleet"),
+    Item("/profiles", "Security profiles", "policy", "profiles"),
     Item("/things", "Things", "sensors", "things"),
 )
