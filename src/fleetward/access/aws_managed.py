@@ -79,7 +79,7 @@ AWS_MANAGED: Mapping[str, AwsPolicy] = dict(
             "ReadOnlyAccess",
             "Looking at everything, changing nothing.",
             (*_READ_IOT, *_READ_SNS, *_READ_LAMBDA, *_READ_LOGS, *_READ_EVENTS, *_READ_IAM),
-            ("sts:GetAccessKeyInfo", "fleetward:Describe*", "fleetward:List*"),
+            ("sts:GetAccessKeyInfo", "fleetward:Describe*", "fleetward:List*", "fleetward:LintSecurityProfile"),
         ),
         _policy(
             "SecurityAudit",

@@ -68,5 +68,9 @@ class Operator:
             found += some
         return found[:most]
 
+    def arn(self, service: str, resource: str) -> str:
+        """What a resource of this account and region is called: `operator.arn("iot", "all/things")`."""
+        return self.rooms().arns.make(service, resource)
+
     def _guest(self) -> Guest:
         return Guest(self.session.key, self.address, self.secure)

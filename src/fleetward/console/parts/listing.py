@@ -89,6 +89,18 @@ class Listing:
         self._table.rows = [self._shape(item) for item in found]
         self._draw()
 
+    @property
+    def rows(self) -> list[Row]:
+        """Those that are shown."""
+        return list(self._table.rows)
+
+    def amend(self, key: str, **cells: Any) -> None:
+        """Fills in cells of a row that is shown, such as what takes longer to find out."""
+        for row in self._table.rows:
+            if row["key"] == key:
+                row.update(cells)
+        self._table.update()
+
     async def on(self) -> None:
         if self._next is not None:
             self._pages.append(self._next)
