@@ -230,7 +230,8 @@ STS = _table(
 
 FLEETWARD = _table(
     (on("arn:aws:iot:{REGION}:{ACCOUNT}:thing/{thingName}"), "QuarantineThing ReleaseThing"),
-    (NONE, "DescribeFleet ListViolations DescribeViolation ListOutbox ListTrail"),
+    (on("arn:aws:iot:{REGION}:{ACCOUNT}:thing/{thingName}"), "DescribeDevice DescribeAuthorization ListActivity"),
+    (NONE, "DescribeFleet ListThingsByName ListCertificatesById ListViolations DescribeViolation ListOutbox ListTrail"),
     (NONE, "LintSecurityProfile BacktestSecurityProfile"),
 )
 

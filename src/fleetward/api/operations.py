@@ -18,6 +18,7 @@ from fleetward.api import (
     ca_certificates,
     certificates,
     custom_metrics,
+    devices,
     dimensions,
     endpoints,
     explained_violations,
@@ -78,7 +79,7 @@ REGISTRY: dict[str, tuple[ModuleType, ...]] = {
     "events": (schedules,),
     "iam": (users, access_keys, login_profiles, roles, managed_policies),
     "sts": (identity,),
-    "fleetward": (fleetward, fleet, explained_violations, hindsight),
+    "fleetward": (fleetward, fleet, devices, explained_violations, hindsight),
 }
 
 LENIENT = frozenset({("iot", "ValidateSecurityProfileBehaviors")})
