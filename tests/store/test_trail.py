@@ -119,7 +119,7 @@ def test_every_table_is_tracked_or_known_not_to_be():
             "log_groups",
         ),
         *("log_streams", "mails", "messages", "mitigation_executions", "shadows", "thing_attributes", "trail"),
-        *("violation_events", "violations"),
+        *("activity", "violation_events", "violations"),
     }
     assert set(metadata.tables) == set(TRACKED) | by_itself
     assert not HIDDEN & UNREMARKABLE

@@ -231,7 +231,8 @@ STS = _table(
 FLEETWARD = _table(
     (on("arn:aws:iot:{REGION}:{ACCOUNT}:thing/{thingName}"), "QuarantineThing ReleaseThing"),
     (on("arn:aws:iot:{REGION}:{ACCOUNT}:thing/{thingName}"), "DescribeDevice DescribeAuthorization ListActivity"),
-    (NONE, "DescribeFleet ListThingsByName ListCertificatesById ListViolations DescribeViolation ListOutbox ListTrail"),
+    (NONE, "DescribeFleet ListThingsByName ListCertificatesById GetCertificateAuthority"),
+    (NONE, "ListViolations DescribeViolation ListOutbox ListTrail"),
     (NONE, "LintSecurityProfile BacktestSecurityProfile"),
 )
 

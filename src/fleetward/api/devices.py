@@ -16,6 +16,7 @@ from fleetward.policy.evaluate import evaluate
 from fleetward.registry import activity, policies, things
 from fleetward.registry.authorization import ACTIONS, moment
 from fleetward.registry.connectivity import Sighting
+from fleetward.registry.names import begins_with
 from fleetward.store.database import Reader
 from fleetward.store.tables.activity import activity as activity_rows
 from fleetward.store.tables.registry import certificates as certificate_rows
@@ -25,7 +26,9 @@ from fleetward.store.tables.respond import isolations
 
 def list_things_by_name(call: Call) -> dict[str, Any]:
     """Things by name, those that begin with `namePrefix`, and what each is doing."""
-    statement = sa.select(thing_rows).where(*_begins(thing_rows.c.name, call.params.get("namePrefix", "")))
+    statement = sa.select(thing_rows)
+    if (prefix := call.params.get("namePrefix")) is not None:
+        statement = statement.where(begins_with(thing_rows.c.name, prefix))
     with call.read() as look:
         rows, token = page(call, look, statement, thing_rows.c.name)
     return {"things": [_listed(call, row) for row in rows], "nextToken": token}
@@ -33,14 +36,17 @@ def list_things_by_name(call: Call) -> dict[str, Any]:
 
 def list_certificates_by_id(call: Call) -> dict[str, Any]:
     """Certificates by id, those that begin with `idPrefix`."""
-    statement = sa.select(certificate_rows).where(*_begins(certificate_rows.c.id, call.params.get("idPrefix", "")))
+    statement = sa.select(certificate_rows)
+    if (prefix := call.params.get("idPrefix")) is not None:
+        statement = statement.where(begins_with(certificate_rows.c.id, prefix))
     with call.read() as look:
         rows, token = page(call, look, statement, certificate_rows.c.id)
-    shown = [
-        {"certificateId": row["id"], "status": row["status"], "creationDate": datetime_of(row["created_at"])}
-        for row in rows
-    ]
-    return {"certificates": shown, "nextToken": token}
+    return {"certificates": [_identified(call, row) for row in rows], "nextToken": token}
+
+
+def get_certificate_authority(call: Call) -> dict[str, Any]:
+    """What devices must trust to know the broker."""
+    return {"certificatePem": call.rooms.authority.ca_pem}
 
 
 def list_activity(call: Call) -> dict[str, Any]:
@@ -89,13 +95,6 @@ def describe_authorization(call: Call) -> dict[str, Any]:
     }
 
 
-def _begins(column: sa.ColumnElement[str], prefix: str) -> Sequence[sa.ColumnElement[bool]]:
-    """Between the prefix and what sorts behind all that begins with it, which an index answers."""
-    if not prefix:
-        return ()
-    return column >= prefix, column < prefix[:-1] + chr(ord(prefix[-1]) + 1)
-
-
 # --- what is shown ----------------------------------------------------------------------------------------------------
 
 
@@ -107,6 +106,15 @@ def _listed(call: Call, row: RowMapping) -> dict[str, Any]:
         "attributes": row["attributes"],
         "connected": seen is not None and seen.connected,
         "isolated": call.rooms.view.is_isolated(row["name"]),
+    }
+
+
+def _identified(call: Call, row: RowMapping) -> dict[str, Any]:
+    return {
+        "certificateId": row["id"],
+        "certificateArn": call.rooms.arns.iot("cert", row["id"]),
+        "status": row["status"],
+        "creationDate": datetime_of(row["created_at"]),
     }
 
 

@@ -18,4 +18,7 @@ class Item:
 MENU = (
     Item("/fleet", "Fleet", "dashboard", "fleet"),
     Item("/things", "Things", "sensors", "things"),
+    Item("/groups", "Thing groups", "folder_special", "groups"),
+    Item("/certificates", "Certificates", "badge", "certificates"),
+    Item("/policies", "Policies", "policy", "policies"),
 )

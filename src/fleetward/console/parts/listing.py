@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +23,12 @@ CELLS: Mapping[str, str] = {
     "state": """<span class="state" :class="props.row[props.col.name + '_tone']">{{ props.value }}</span>""",
     "number": "{{ props.value == null ? '–' : Number(props.value).toLocaleString() }}",
     "code": "<code>{{ props.value }}</code>",
+    "action": """<q-btn v-if="props.value" flat dense no-caps color="primary" :label="props.value"
+        :aria-label="props.value + ' ' + props.row.key" @click="$parent.$emit('act', props.row)"></q-btn>""",
 }
 """How a cell of each kind is drawn (a Vue template); plain text needs none. A link's target is in the row under
-`<name>_href`, a state's tone (good, bad, warn or nothing) under `<name>_tone`; times are epoch milliseconds.
+`<name>_href`, a state's tone (good, bad, warn or nothing) under `<name>_tone`; times are epoch milliseconds. An action
+is a button with the cell's text, and goes to the listing's `act` with the row.
 """
 
 
@@ -52,6 +55,7 @@ class Listing:
         items: str,
         empty: Callable[[], object],
         size: str | None = "maxResults",
+        act: Callable[[Row], Awaitable[None]] | None = None,
         **params: Any,
     ) -> None:
         self._operator = operator
@@ -61,6 +65,8 @@ class Listing:
         self._pages: list[dict[str, Any]] = [self._params]
         self._next: dict[str, Any] | None = None
         self._table = _table(columns)
+        if act is not None:
+            self._table.on("act", lambda event: act(event.args))
         with ui.element("div") as self._nothing:
             empty()
         with ui.row().classes("pager") as self._pager:
@@ -109,10 +115,30 @@ def _table(columns: Sequence[Column]) -> ui.table:
     ]
     table = ui.table(columns=shown, rows=[], row_key="key", pagination=0).classes("listing")
     table.props("flat bordered hide-bottom :grid='window.innerWidth < 600'")
+    table.add_slot("item", _card(columns))
     for column in columns:
         if column.kind != "text":
             table.add_slot(f"body-cell-{column.name}", f'<q-td :props="props">{CELLS[column.kind]}</q-td>')
     return table
+
+
+def _card(columns: Sequence[Column]) -> str:
+    """A row where there is no room for a table."""
+    lines = "".join(
+        f"<dt>{column.label}</dt><dd>{_in_card(column)}</dd>" if column.label else f"<div>{_in_card(column)}</div>"
+        for column in columns
+    )
+    return f'<dl class="facts card row-card">{lines}</dl>'
+
+
+def _in_card(column: Column) -> str:
+    cell = CELLS.get(column.kind, "{{ props.value }}")
+    name = f"'{column.name}'"
+    return (
+        cell.replace("props.col.name", name)
+        .replace("props.value", f"props.row[{name}]")
+        .replace('"props.row[', '"props.row[')
+    )
 
 
 def _side(column: Column) -> str:
