@@ -16,7 +16,7 @@ from fleetward.console.parts.listing import Column, Listing, Row
 from fleetward.console.parts.moment import Moment
 from fleetward.console.parts.notices import empty, told
 from fleetward.console.parts.redrawn import Redrawn
-from fleetward.console.parts.tabbed import tabbed
+from fleetward.console.parts.tabbed import Tabbed
 from fleetward.policy.document import parse
 from fleetward.policy.evaluate import Effect, evaluate
 
@@ -33,7 +33,10 @@ class _Group:
 
     async def draw(self) -> None:
         await self._head.again()
-        await tabbed({"Things": self._draw_things, "Security": self._draw_security, "Hierarchy": self._draw_hierarchy})
+        self._tabs = Tabbed(
+            {"Things": self._draw_things, "Security": self._draw_security, "Hierarchy": self._draw_hierarchy}
+        )
+        await self._tabs.show()
 
     async def _draw_head(self) -> None:
         group = await self._operator.do("iot", "DescribeThingGroup", thingGroupName=self._name)
@@ -77,7 +80,7 @@ class _Group:
         may_remove = self._operator.may("iot", "RemoveThingFromThingGroup", thingGroupName=self._name, thingName="any")
         with ui.element("div").classes("toolbar"):
             ui.space()
-            ui.button("Refresh", icon="refresh", on_click=lambda: self._things.refresh()).props("flat no-caps")
+            ui.button("Refresh", icon="refresh", on_click=lambda: self._tabs.again("Things")).props("flat no-caps")
             if may_add:
                 ui.button("Add thing …", on_click=self._add).props("unelevated no-caps")
         columns = (Column("name", "Thing", "link"), *((Column("remove", "", "action"),) if may_remove else ()))
@@ -110,10 +113,6 @@ class _Group:
     # --- security -----------------------------------------------------------------------------------------------------
 
     async def _draw_security(self) -> None:
-        self._policies = Redrawn(self._draw_policies)
-        await self._policies.again()
-
-    async def _draw_policies(self) -> None:
         attached = await lookup.policies_of(self._operator, self._arn)
         with ui.element("div").classes("toolbar"):
             heading("Policies")
@@ -136,7 +135,7 @@ class _Group:
                 if name not in wanted:
                     await self._operator.do("iot", "DetachPolicy", policyName=name, target=self._arn)
             told(f"The policies of {self._name} are saved.")
-            await self._policies.again()
+            await self._tabs.again("Security")
             await self._head.again()
 
         with forms.form(f"Policies of {self._name}", "Save", accept):

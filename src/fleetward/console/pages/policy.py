@@ -15,8 +15,7 @@ from fleetward.console.parts.asking import confirm
 from fleetward.console.parts.listing import Column, Listing, Row
 from fleetward.console.parts.moment import Moment
 from fleetward.console.parts.notices import empty, told
-from fleetward.console.parts.redrawn import Redrawn
-from fleetward.console.parts.tabbed import tabbed
+from fleetward.console.parts.tabbed import Tabbed
 
 KINDS = {"thinggroup": "thing group", "cert": "certificate"}
 
@@ -41,16 +40,10 @@ class _Policy:
             ui.space()
             if self._may("DeletePolicy"):
                 ui.button("Delete …", on_click=self._delete).props("outline no-caps")
-        self._document, self._versions = Redrawn(self._draw_document), Redrawn(self._draw_versions)
-        await tabbed({"Document": self._draw_first, "Versions": self._draw_second, "Targets": self._draw_targets})
-
-    async def _draw_first(self) -> None:
-        self._document = Redrawn(self._draw_document)
-        await self._document.again()
-
-    async def _draw_second(self) -> None:
-        self._versions = Redrawn(self._draw_versions)
-        await self._versions.again()
+        self._tabs = Tabbed(
+            {"Document": self._draw_document, "Versions": self._draw_versions, "Targets": self._draw_targets}
+        )
+        await self._tabs.show()
 
     async def _delete(self) -> None:
         consequence = "It must be attached to nothing, and its other versions deleted, before. This cannot be undone."
@@ -79,7 +72,7 @@ class _Policy:
                     setAsDefault=default.value,
                 )
             told(f"A new version of {self._name} is saved.")
-            await self._versions.again()
+            await self._tabs.again("Versions")
 
         with ui.row().classes("dialog-buttons"):
             default = ui.checkbox("Set as default: it binds at once", value=True)
@@ -124,13 +117,13 @@ class _Policy:
         if await confirm(f"Set version {number} as default?", consequence, "Set as default", dangerous=False):
             await self._operator.do("iot", "SetDefaultPolicyVersion", policyName=self._name, policyVersionId=number)
             told(f"Version {number} is the default.")
-            await self._versions.again()
-            await self._document.again()
+            await self._tabs.again("Versions")
+            await self._tabs.again("Document")
 
     async def _delete_version(self, number: str) -> None:
         if await confirm(f"Delete version {number}?", "This cannot be undone.", "Delete"):
             await self._operator.do("iot", "DeletePolicyVersion", policyName=self._name, policyVersionId=number)
-            await self._versions.again()
+            await self._tabs.again("Versions")
 
     # --- targets ------------------------------------------------------------------------------------------------------
 
@@ -140,8 +133,8 @@ class _Policy:
             ui.space()
             if self._may("AttachPolicy", target=self._arn):
                 ui.button("Attach to thing group …", on_click=self._attach).props("outline no-caps")
-        columns = (Column("name", "Target", "link"), Column("kind", "Kind"))
-        columns += (Column("detach", "", "action"),) if may_detach else ()
+        columns = [Column("name", "Target", "link"), Column("kind", "Kind")]
+        columns += [Column("detach", "", "action")] if may_detach else []
         self._targets = Listing(
             self._operator, columns, _target_row, "iot", "ListTargetsForPolicy", "targets", _no_targets, "pageSize",
             self._detach, policyName=self._name,
@@ -193,6 +186,4 @@ def _target_row(arn: str) -> Row:
 
 
 def _no_targets() -> None:
-    empty(
-        "Attached to nothing", "A policy binds nobody until it is attached to a thing group or certificate.", "policy"
-    )
+    empty("Attached to nothing", "It binds nobody until it is attached to a thing group or a certificate.", "policy")

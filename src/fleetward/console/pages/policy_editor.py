@@ -61,9 +61,9 @@ def place_of(message: str, text: str) -> int | None:
     if (number := LINE.search(message)) is not None:
         return int(number[1]) if int(number[1]) <= len(lines) else None
     for quoted in QUOTED.findall(message):
-        for number, line in enumerate(lines, 1):
+        for place, line in enumerate(lines, 1):
             if f'"{quoted}"' in line:
-                return number
+                return place
     return None
 
 

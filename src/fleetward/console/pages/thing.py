@@ -15,7 +15,7 @@ from fleetward.console.parts.facts import facts
 from fleetward.console.parts.moment import Moment
 from fleetward.console.parts.notices import told
 from fleetward.console.parts.redrawn import Redrawn
-from fleetward.console.parts.tabbed import tabbed
+from fleetward.console.parts.tabbed import Tabbed
 
 LIVE_SECONDS = 5
 
@@ -23,13 +23,14 @@ LIVE_SECONDS = 5
 async def draw(operator: Operator, name: str) -> None:
     state = _State(operator, name)
     await state.place.again()
-    await tabbed(
+    tabs = Tabbed(
         {
             "Security": lambda: thing_security.draw(operator, name, state.place.again),
             "Activity": lambda: thing_activity.draw(operator, name),
             "Metrics": lambda: thing_metrics.draw(operator, name),
         }
     )
+    await tabs.show()
     ui.timer(LIVE_SECONDS, state.refresh, immediate=False)
 
 

@@ -26,11 +26,14 @@ async def draw(operator: Operator, name: str) -> None:
     async def fill() -> None:
         await _charts(operator, name, period.value)
 
+    async def again() -> None:
+        await place.again()
+
     with ui.element("div").classes("toolbar"):
         period = ui.toggle(PERIODS, value=1).props("no-caps aria-label=Period")
-        ui.button("Refresh", icon="refresh", on_click=lambda: place.again()).props("flat no-caps")
+        ui.button("Refresh", icon="refresh", on_click=again).props("flat no-caps")
     place = Redrawn(fill)
-    period.on_value_change(place.again)
+    period.on_value_change(again)
     await place.again()
 
 

@@ -53,8 +53,8 @@ class _Security:
             ui.space()
             self._buttons()
         may_detach = self._operator.may("iot", "DetachThingPrincipal", thingName=self._name, principal=self._arn)
-        columns = (Column("id", "Certificate", "link"), Column("kind", "Attachment"))
-        columns += (Column("detach", "", "action"),) if may_detach else ()
+        columns = [Column("id", "Certificate", "link"), Column("kind", "Attachment")]
+        columns += [Column("detach", "", "action")] if may_detach else []
         self._certificates = Listing(
             self._operator, columns, _certificate_row, "iot", "ListThingPrincipalsV2", "thingPrincipalObjects",
             _no_certificate, act=self._detach, thingName=self._name,
@@ -112,17 +112,18 @@ class _Security:
 
     async def _draw_policies(self) -> None:
         found: dict[str, list[str]] = {}
-        for principal in await self._attached() or [None]:
+        attached: list[str | None] = [*await self._attached()]
+        for principal in attached or [None]:
             answer = await self._operator.do("iot", "GetEffectivePolicies", thingName=self._name, principal=principal)
             through = f"with {principal.rsplit('/', 1)[1][:12]}…" if principal else "through its thing groups"
             for policy in answer["effectivePolicies"]:
                 found.setdefault(policy["policyName"], []).append(through)
         if not found:
             empty("No policy binds it", "Without a policy a device may do nothing, not even connect.", "policy")
-        for name, through in found.items():
+        for name, ways in found.items():
             with ui.element("div").classes("line"):
                 ui.link(name, lookup.target("policy", name))
-                ui.label(", ".join(through)).classes("quiet")
+                ui.label(", ".join(ways)).classes("quiet")
 
     # --- what it may do -----------------------------------------------------------------------------------------------
 

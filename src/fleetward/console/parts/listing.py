@@ -134,11 +134,7 @@ def _card(columns: Sequence[Column]) -> str:
 def _in_card(column: Column) -> str:
     cell = CELLS.get(column.kind, "{{ props.value }}")
     name = f"'{column.name}'"
-    return (
-        cell.replace("props.col.name", name)
-        .replace("props.value", f"props.row[{name}]")
-        .replace('"props.row[', '"props.row[')
-    )
+    return cell.replace("props.col.name", name).replace("props.value", f"props.row[{name}]")
 
 
 def _side(column: Column) -> str:
