@@ -23,7 +23,9 @@ class Editor:
 
     def __init__(self, text: str) -> None:
         with ui.element("div").classes("stack") as self.place:
-            self._code = ui.codemirror(text, language="JSON", indent="  ", line_wrapping=True).classes("editor")
+            self._code = ui.codemirror(
+                text, language="JSON", theme="githubLight", indent="  ", line_wrapping=True
+            ).classes("editor")
             self._code.props("aria-label='Policy document'")
         self._complaint = ui.element("section").classes("notice bad stack").props("role=alert")
         self._complaint.set_visibility(False)
