@@ -266,9 +266,27 @@ def test_a_viewer_is_offered_nothing(
     page.wait_for_timeout(300)
     expect(page.get_by_role("button", name=offered)).to_have_count(0)
     if path == "/things":
-        page = tab.open("/things/Seen")
+        page.get_by_label("Find things").fill("Seen")
+        page.get_by_role("link", name="Seen").click()
         expect(page.get_by_role("heading", name="What may this device do?")).to_be_visible()
         expect(page.get_by_role("button", name=offered)).to_have_count(0)
+
+
+def test_a_viewer_is_refused_at_the_server(
+    new_tab: Callable[..., Tab], console_server: RunningServer, viewer: str
+) -> None:
+    """Who reaches a form by its address is refused by the operation itself, in words, and nothing is made."""
+    tab = new_tab()
+    tab.sign_in(viewer, PASSWORD)
+    tab.page.wait_for_url("**/console/fleet")
+    page = tab.open("/policies?create=true")
+    page.get_by_label("Name").fill("Smuggled")
+    page.get_by_label("Action").fill("iot:*")
+    page.get_by_label("Resource ARN").fill("*")
+    page.get_by_role("button", name="Create", exact=True).click()
+    expect(page.get_by_text("not authorized to perform: iot:CreatePolicy").first).to_be_visible()
+    policies = console_server.client("iot").list_policies(pageSize=250)["policies"]
+    assert "Smuggled" not in {policy["policyName"] for policy in policies}
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def _row(found: dict[str, Any]) -> Row:
         "name_href": lookup.href("thing", name),
         "connected": "connected" if found["connected"] else "away",
         "connected_tone": "good" if found["connected"] else "",
-        "isolated": "isolated" if found["isolated"] else "–",
+        "isolated": "isolated" if found["isolated"] else "",
         "isolated_tone": "bad" if found["isolated"] else "",
         "type": found.get("thingTypeName") or "–",
         "attributes": ", ".join(f"{key}={value}" for key, value in (found.get("attributes") or {}).items()) or "–",
