@@ -20,6 +20,8 @@ from fleetward.console.parts.tabbed import Tabbed
 from fleetward.policy.document import parse
 from fleetward.policy.evaluate import Effect, evaluate
 
+LIVE_SECONDS = 5
+
 
 async def draw(operator: Operator, name: str) -> None:
     await _Group(operator, name).draw()
@@ -89,6 +91,7 @@ class _Group:
             act=self._remove, thingGroupName=self._name,
         )  # fmt: skip
         await self._things.show()
+        ui.timer(LIVE_SECONDS, self._things.refresh, immediate=False)
 
     async def _add(self) -> None:
         async def accept() -> None:

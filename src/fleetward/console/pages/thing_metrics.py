@@ -18,6 +18,8 @@ from fleetward.meter.metrics import METRICS
 
 PERIODS = {1: "Last hour", 24: "Last day"}
 
+HOUR = 3_600_000
+
 MOST = 1_500
 """Values of a chart; a day of minutes."""
 
@@ -46,7 +48,9 @@ async def _charts(operator: Operator, name: str, hours: int) -> None:
                 shown += 1
                 with ui.element("section").classes("card"):
                     heading(label)
-                    charts.timeline({label: points}, unit)
+                    chart = charts.timeline({label: points}, unit)
+                    if len(points) == 1:
+                        chart.options["xAxis"]["min"] = points[0][0] - hours * HOUR
     if not shown:
         empty(
             "Nothing is kept of this thing in this time",

@@ -21,6 +21,8 @@ COLUMNS = (
     Column("attributes", "Attributes"),
 )
 
+LIVE_SECONDS = 10
+
 
 @page("/things", "Things")
 async def things(operator: Operator) -> None:
@@ -34,6 +36,7 @@ async def things(operator: Operator) -> None:
             ui.button("Create thing", icon="add", on_click=lambda: create(operator)).props("unelevated no-caps")
     listing = Listing(operator, COLUMNS, _row, "fleetward", "ListThingsByName", "things", _nothing)
     await listing.show()
+    ui.timer(LIVE_SECONDS, listing.refresh, immediate=False)
 
 
 @page("/things/{name}", "Thing")
