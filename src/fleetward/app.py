@@ -39,6 +39,8 @@ from fleetward.model import Change, Millis, RecordKind
 from fleetward.notify.service import Notifier
 from fleetward.notify.signature import Signer
 from fleetward.pipeline import Pipeline, enrolments, releases
+from fleetward.registry.activity import CONNECTED, DISCONNECTED, REFUSED, Event
+from fleetward.registry.activity_log import ActivityLog
 from fleetward.registry.authority import Authority
 from fleetward.registry.connectivity import Connectivity
 from fleetward.registry.feed import Feed
@@ -207,6 +209,9 @@ class House:
         self._closing.callback(self.pipeline.stop)
         self.isolation = IsolationWatch(self.view)
         self.connectivity = Connectivity()
+        self.activity = ActivityLog(self.database, self.clock)
+        await self.activity.start()
+        self._closing.push_async_callback(self.activity.stop)
         self.gateway = self._make_gateway(fleet, feed.fleet)
         self.pipeline.supply(self.gateway.demand)
         self._carry_through_isolations()
@@ -298,6 +303,9 @@ class House:
     def presence(self, presence: Presence) -> None:
         """Door 2, on a thread of the gateway's."""
         self.connectivity.note(presence)
+        self._note_activity(
+            presence, CONNECTED if presence.connected else DISCONNECTED, presence.device, presence.reason
+        )
         telemetry.SESSIONS.inc(1 if presence.connected else -1)
         told = log.info if presence.reason in ENDED_BY_US else log.debug
         told("presence", client_id=presence.client_id, connected=presence.connected, reason=presence.reason)
@@ -305,12 +313,20 @@ class House:
     def refused(self, refused: Refused) -> None:
         """Door 2, on a thread of the gateway's."""
         telemetry.REFUSED.inc()
+        thing = self.view.association(refused.certificate_id, refused.client_id)
+        self._note_activity(refused, REFUSED, thing.name if thing else refused.client_id, refused.why)
         log.info(
             "connect_refused",
             client_id=refused.client_id[:128],
             certificate=refused.certificate_id[:16],
             address=refused.address,
             why=refused.why,
+        )
+
+    def _note_activity(self, about: Presence | Refused, event: str, thing: str, reason: str) -> None:
+        client_id, certificate_id = about.client_id[:128], about.certificate_id[:64]
+        self.activity.note(
+            Event(thing[:128], about.time, event, client_id, certificate_id, about.address[:64], reason[:256])
         )
 
     # --- the door -----------------------------------------------------------------------------------------------------

@@ -136,6 +136,12 @@ INPUTS: dict[str, Callable[[Stock], Params]] = {
     "iot.SetLoggingOptions": lambda s: {"loggingOptionsPayload": {"roleArn": s.role_arn(), "logLevel": "WARN"}},
     "iot.GetV2LoggingOptions": logging_configured,
     "iot.GetThingConnectivityData": lambda s: {"thingName": s.connected()},
+    # fleetward
+    "fleetward.DescribeAuthorization": lambda s: {
+        "thingName": s.thing(),
+        "actionType": "PUBLISH",
+        "resource": s.arn("topic/a"),
+    },
     # iot-data
     "iot-data.GetRetainedMessage": lambda s: {"topic": s.retained()},
     "iot-data.DeleteConnection": lambda s: {"clientId": s.connected()},

@@ -23,8 +23,9 @@ REQUIRED = os.environ.get("FLEETWARD_BROWSER_TESTS") == "required"
 HOW = "needs a browser: apt-get install chromium"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """One for the tests of a module: while Playwright runs, no test beside it may run an event loop of its own."""
     if CHROMIUM is None:
         pytest.fail(HOW) if REQUIRED else pytest.skip(HOW)
     with sync_playwright() as playwright:
