@@ -107,9 +107,10 @@ def _frame(operator: Operator, title: str, path: str) -> Iterator[None]:
     ui.colors(primary="#0b5fa5", negative="#b3261e", positive="#1b6e3c", warning="#8a5a00")
     dark = ui.dark_mode(operator.session.preferences.get("dark"))
     drawer = ui.left_drawer(bordered=True).props("breakpoint=900 width=216 role=navigation aria-label=Pages")
-    with drawer, ui.list().classes("menu"):
+    with drawer, ui.element("ul").classes("menu"):
         for item in MENU:
-            _menu_item(item, path)
+            with ui.element("li"):
+                _menu_item(item, path)
     with ui.header(elevated=False).classes("top"):
         ui.button(icon="menu", on_click=drawer.toggle).props("flat round dense aria-label='Menu'")
         with ui.link(target="/fleet").classes("brand"):
@@ -117,7 +118,7 @@ def _frame(operator: Operator, title: str, path: str) -> Iterator[None]:
             ui.label("Fleetward")
         ui.space()
         _account(operator, dark)
-    with ui.element("main").classes("page"):
+    with ui.element("div").classes("page"):
         for item in MENU:
             if path.startswith(f"{item.path}/"):
                 ui.link(f"‹ {item.title}", item.path).classes("way-back")
@@ -126,14 +127,11 @@ def _frame(operator: Operator, title: str, path: str) -> Iterator[None]:
 
 
 def _menu_item(item: Item, path: str) -> None:
-    link = ui.item().props(f"clickable tag=a href={PATH}{item.path}").classes("menu-item")
+    with ui.link(target=item.path).classes("menu-item") as link:
+        ui.icon(item.icon).props("aria-hidden=true")
+        ui.label(item.title)
     if path == item.path or path.startswith(f"{item.path}/"):
-        link.props("active aria-current=page")
-    with link:
-        with ui.item_section().props("avatar"):
-            ui.icon(item.icon).props("aria-hidden=true")
-        with ui.item_section():
-            ui.item_label(item.title)
+        link.classes("current").props("aria-current=page")
 
 
 def _account(operator: Operator, dark: ui.dark_mode) -> None:

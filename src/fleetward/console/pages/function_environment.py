@@ -7,7 +7,7 @@ from typing import Any
 from nicegui import ui
 
 from fleetward.console.operator import Operator
-from fleetward.console.parts.form import Submit, open_form
+from fleetward.console.parts.forms import Submit, open_form
 from fleetward.console.parts.heading import heading
 from fleetward.console.parts.notices import empty, told
 

@@ -12,7 +12,7 @@ from fleetward.console.pages import function_code, function_environment, functio
 from fleetward.console.pages.function_templates import NEW_ROLE, TEMPLATES, create
 from fleetward.console.parts import figures
 from fleetward.console.parts.asking import confirm
-from fleetward.console.parts.form import Submit, open_form
+from fleetward.console.parts.forms import Submit, open_form
 from fleetward.console.parts.listing import Column, Listing, Row
 from fleetward.console.parts.moment import Moment, millis
 from fleetward.console.parts.notices import empty

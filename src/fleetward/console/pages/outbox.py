@@ -9,7 +9,7 @@ from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
 from fleetward.console.operator import Operator
-from fleetward.console.parts.form import show_text
+from fleetward.console.parts.forms import show_text
 from fleetward.console.parts.listing import PAGE_SIZE, Column, Listing, Row
 from fleetward.console.parts.moment import Moment, millis
 from fleetward.console.parts.notices import empty

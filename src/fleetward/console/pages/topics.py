@@ -9,7 +9,7 @@ from nicegui import ui
 from fleetward.console.operator import Operator
 from fleetward.console.pages import topic_deliveries, topic_subscriptions
 from fleetward.console.parts.asking import confirm
-from fleetward.console.parts.form import Submit, open_form
+from fleetward.console.parts.forms import Submit, open_form
 from fleetward.console.parts.listing import Column, Listing, Row
 from fleetward.console.parts.notices import empty, told
 from fleetward.console.shell import entitle, page

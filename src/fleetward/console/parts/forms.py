@@ -7,6 +7,10 @@ from contextlib import contextmanager
 
 from nicegui import events, ui
 
+from fleetward.console.parts.heading import heading
+
+Submit = Callable[[], Awaitable[None]]
+
 FOUND = 50
 """Names that a field offers at once."""
 
@@ -23,8 +27,8 @@ def form(title: str, action: str, accept: Callable[[], Awaitable[None]]) -> Iter
             button.props(remove="loading")
         dialog.close()
 
-    with ui.dialog() as dialog, ui.card().classes("dialog").props("role=dialog"):
-        ui.label(title).classes("dialog-title").props("role=heading aria-level=2")
+    with _dialog(title) as dialog, ui.card().classes("dialog"):
+        heading(title)
         yield dialog
         with ui.row().classes("dialog-buttons"):
             ui.button("Cancel", on_click=dialog.close).props("flat no-caps")
@@ -33,9 +37,35 @@ def form(title: str, action: str, accept: Callable[[], Awaitable[None]]) -> Iter
     dialog.open()
 
 
+def open_form(title: str, action: str, draw: Callable[[], Submit]) -> None:
+    """As `form`, where `draw` makes the fields and returns what the button does."""
+    submits: list[Submit] = []
+    with form(title, action, lambda: submits[0]()):
+        submits.append(draw())
+
+
+def show_text(title: str, draw: Callable[[], object]) -> None:
+    """A dialog that shows something."""
+    with _dialog(title) as dialog, ui.card().classes("dialog wide-dialog"):
+        heading(title)
+        draw()
+        with ui.row().classes("dialog-buttons"):
+            ui.button("Close", on_click=dialog.close).props("flat no-caps")
+    dialog.on("hide", dialog.delete)
+    dialog.open()
+
+
+def _dialog(title: str) -> ui.dialog:
+    dialog = ui.dialog()
+    dialog.props["aria-label"] = title  # never within a text of props: a title may hold what a device calls itself
+    return dialog
+
+
 def field(label: str, value: str = "", hint: str = "") -> ui.input:
     made = ui.input(label, value=value).props("outlined dense").classes("wide")
-    return made.props(f'hint="{hint}"') if hint else made
+    if hint:
+        made.props["hint"] = hint
+    return made
 
 
 def search(label: str, look: Callable[[str | None], Awaitable[None]]) -> ui.input:
