@@ -40,6 +40,19 @@ class FleetView:
         self._attached: defaultdict[str, set[str]] = defaultdict(set)
         self._isolation: dict[str, bool] = {}
 
+    def load(self, records: Iterable[Record]) -> None:
+        """Takes some of the fleet as it stands, before any step of the feed."""
+        for record in records:
+            match record:
+                case ThingRecord():
+                    self._put_thing(record.name, record)
+                case CertificateRecord():
+                    self._put_certificate(record.id, record)
+                case GroupRecord():
+                    self._put_group(record.name, record)
+                case PolicyRecord():
+                    self._put_policy(record.name, record)
+
     def apply(self, change: Change) -> None:
         """Takes one step of the feed."""
         self._forget_isolation(change)
