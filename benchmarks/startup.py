@@ -93,7 +93,7 @@ def main() -> None:
     part.add(f"processor time until then, {sizes[-1]:,} things", "s", found[f"{sizes[-1]}"]["processor"])
     part.add("memory, empty store", "MB", found["first"]["memory"], at_most=250)
     part.add("fleetward --help", "s", found["help"]["seconds"], at_most=0.3)
-    for what, unit, figure in (("serve to healthy", "s", "seconds"), ("memory", "MB", "memory")):
+    for what, unit, figure in (("serve to healthy", "s", "seconds"), ("memory once healthy", "MB", "memory")):
         by_size = {size: found[f"{size}"][figure] for size in sizes}
         part.growth.append(Growth(what, unit, "things", by_size))
     hand_in(part, began, options.json)

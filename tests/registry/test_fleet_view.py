@@ -53,7 +53,7 @@ def fleet(database):
             certificates.add(tx, certificate, "PEM", True, 0, 1)
             policies.attach(tx, "allow", ARNS.iot("cert", certificate))
         for name in ("one", "two"):
-            things.create(tx, name)
+            things.create(tx, name, {"site": name})
             certificates.attach_thing(tx, name, ARNS.iot("cert", SHARED))
     return database
 
@@ -151,7 +151,7 @@ STEPS = st.one_of(
 def take(tx, step):
     match step:
         case ("create", name):
-            things.create(tx, name)
+            things.create(tx, name, {"site": name})
         case ("delete", name):
             things.delete(tx, name)
         case ("add", group, name):

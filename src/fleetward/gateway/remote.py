@@ -247,6 +247,8 @@ class RemoteGateway:
                 self._child = Child()
             self._begin()
             for records in self._fleet():
+                if self._stopping.is_set():
+                    return False
                 self.load(records)
             self._wait()
         except Exception as error:

@@ -183,6 +183,7 @@ READERS: Mapping[RecordKind, Callable[[Reader, Keys], _Rows]] = {
     RecordKind.CERTIFICATE: _read_certificates,
     RecordKind.THING: _read_things,
 }
+"""Policies before what they are attached to, things last."""
 
 
 _principals = tables.thing_principals.c

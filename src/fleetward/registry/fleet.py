@@ -29,7 +29,7 @@ _MEMBERS = sa.select(_members.thing_name, _members.group_name).order_by(_members
 
 
 def read_fleet(database: Database) -> Iterator[Sequence[Record]]:
-    """Every record, by the thousand: policies before what they are attached to, things last."""
+    """Every record, by the thousand, in the order of `READERS`."""
     with database.read() as look:
         records = _records(look)
         while some := list(islice(records, RECORDS_AT_ONCE)):
