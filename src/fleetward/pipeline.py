@@ -18,7 +18,7 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import OperationalError
 
 from fleetward import telemetry
-from fleetward.alarm import recorder, violations
+from fleetward.alarm import message, recorder, violations
 from fleetward.alarm.recorder import Publish
 from fleetward.arn import Arns
 from fleetward.detect import dimensions, profiles
@@ -163,10 +163,11 @@ class Pipeline:
 
     def _keep(self, events: Sequence[AlarmEvent], progress: Sequence[Progress]) -> None:
         """Records in one transaction; a store that refuses (disk full, locked) is asked again until it takes it."""
+        told = [message.told(event) for event in events]
         while True:
             try:
                 with self._database.transaction(self._clock()) as tx:
-                    news = recorder.record(tx, events, progress, self._publish)
+                    news = recorder.record(tx, told, progress, self._publish)
                     automatic.enlist(tx, self._arns, news)
                 return
             except OperationalError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -27,25 +28,52 @@ CRITERIA_KEYS = (
     "consecutiveDatapointsToAlarm",
     "comparisonOperator",
 )
+compact = json.JSONEncoder(separators=(",", ":")).encode
 MAX_ELEMENTS = 50
 """Elements of a list that an alert shows."""
 
 
-def alert(event: AlarmEvent, behavior: Mapping[str, Any], verification_state: str = "UNKNOWN") -> str:
-    """The SNS message of one event; `behavior` is the violation's snapshot in the API's form."""
-    message: dict[str, Any] = {
-        "violationEventTime": event.time,
-        "thingName": event.thing,
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An event with everything told of it that does not depend on the store: made before a transaction begins.
+
+    `value` is the API's MetricValue and `explanation` a JSON object, both as text; an invalidation has neither.
+    """
+
+    event: AlarmEvent
+    value: str | None
+    explanation: str | None
+    email_subject: str
+    email_text: str
+
+
+def told(event: AlarmEvent) -> Told:
+    value, why = metric_value(event), event.explanation
+    return Told(
+        event,
+        None if value is None else compact(value),
+        None if why is None else compact(explanation(why)),
+        words.email_subject(event),
+        words.email_text(event),
+    )
+
+
+def alert(told: Told, behavior: str, verification_state: str = "UNKNOWN") -> str:
+    """The SNS message of one event; `behavior` is the violation's snapshot in the API's form, JSON text."""
+    event = told.event
+    members = {
+        "violationEventTime": str(event.time),
+        "thingName": json.dumps(event.thing),
         "behavior": _ordered(behavior),
-        "violationEventType": event.kind.value,
-        "metricValue": metric_value(event),
-        "violationId": event.violation_id,
-        "securityProfileName": event.behavior.profile,
-        "verificationState": verification_state,
-        "explanation": explanation(event.explanation),
-        "reason": event.reason or None,
+        "violationEventType": json.dumps(event.kind.value),
+        "metricValue": told.value,
+        "violationId": json.dumps(event.violation_id),
+        "securityProfileName": json.dumps(event.behavior.profile),
+        "verificationState": json.dumps(verification_state),
+        "explanation": told.explanation,
+        "reason": json.dumps(event.reason) if event.reason else None,
     }
-    return json.dumps({key: value for key, value in message.items() if value is not None}, separators=(",", ":"))
+    return "{" + ",".join([f'"{key}":{text}' for key, text in members.items() if text is not None]) + "}"
 
 
 def message_id(event: AlarmEvent) -> str:
@@ -76,11 +104,8 @@ def progress_value(progress: Progress) -> dict[str, Any]:
     return _typed(progress.kind, progress.value)
 
 
-@lru_cache(maxsize=4096)  # the violation, its event and its alert show the same one
-def explanation(why: Explanation | None) -> Mapping[str, Any] | None:
+def explanation(why: Explanation) -> Mapping[str, Any]:
     """The explanation as a JSON document; topics come from devices and are cut short (an alert must fit SNS)."""
-    if why is None:
-        return None
     document: dict[str, Any] = {
         "summary": words.why(why),
         "metric": why.metric,
@@ -104,11 +129,12 @@ def explanation(why: Explanation | None) -> Mapping[str, Any] | None:
     return {key: value for key, value in document.items() if value is not None}
 
 
-def _ordered(behavior: Mapping[str, Any]) -> dict[str, Any]:
-    ordered = _pick(behavior, BEHAVIOR_KEYS)
+@lru_cache(maxsize=1024)  # a mass alarm has few behaviours
+def _ordered(behavior: str) -> str:
+    ordered = _pick(json.loads(behavior), BEHAVIOR_KEYS)
     if "criteria" in ordered:
         ordered["criteria"] = _pick(ordered["criteria"], CRITERIA_KEYS)
-    return ordered
+    return compact(ordered)
 
 
 def _pick(members: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
