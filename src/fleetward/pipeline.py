@@ -188,10 +188,17 @@ class Pipeline:
 
     def _prune(self, now: Millis) -> None:
         self._history.prune(now - self._settings.history_retention_days * DAY)
+        self._prune_violations(now)
         with self._database.transaction(now) as tx:
-            violations.prune(tx, now - self._settings.violation_retention_days * DAY)
             mitigation_tasks.prune(tx, now - self._settings.violation_retention_days * DAY)
             trail.prune(tx.connection, now - self._settings.trail_retention_days * DAY)
+
+    def _prune_violations(self, now: Millis) -> None:
+        pruned = violations.PRUNED_AT_ONCE
+        while pruned == violations.PRUNED_AT_ONCE:
+            with self._database.transaction(now) as tx:
+                pruned = violations.prune(tx, now - self._settings.violation_retention_days * DAY)
+            time.sleep(BREATH_SECONDS)
 
     # --- what the registry and the profiles say -----------------------------------------------------------------------
 

@@ -324,6 +324,15 @@ def test_prune(database: Database) -> None:
         assert [row["violation_id"] for row in tx.all(violations.events_between(0, 9_999, Filter()))] == ["a" * 32]
 
 
+def test_prune_in_chunks(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One transaction deletes so many violations and no more."""
+    monkeypatch.setattr(violations, "PRUNED_AT_ONCE", 2)
+    lives = [dataclasses.replace(event, violation_id=letter * 32) for letter in "abc" for event in (IN_ALARM, CLEARED)]
+    tell(database, Topics(), *lives)
+    with database.transaction(0) as tx:
+        assert [violations.prune(tx, CLEARED.time + 1) for _ in range(3)] == [2, 1, 0]
+
+
 def test_filters(database: Database) -> None:
     """Listings keep what a filter asks for, numbered in the order of recording."""
     events = [
