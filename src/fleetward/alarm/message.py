@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any
 
 from fleetward.alarm import words
@@ -62,16 +63,16 @@ def alert(told: Told, behavior: str, verification_state: str = "UNKNOWN") -> str
     """The SNS message of one event; `behavior` is the violation's snapshot in the API's form, JSON text."""
     event = told.event
     members = {
-        "violationEventTime": str(event.time),
-        "thingName": json.dumps(event.thing),
+        "violationEventTime": event.time,
+        "thingName": _quoted(event.thing),
         "behavior": _ordered(behavior),
-        "violationEventType": json.dumps(event.kind.value),
+        "violationEventType": _quoted(event.kind),
         "metricValue": told.value,
-        "violationId": json.dumps(event.violation_id),
-        "securityProfileName": json.dumps(event.behavior.profile),
-        "verificationState": json.dumps(verification_state),
+        "violationId": _quoted(event.violation_id),
+        "securityProfileName": _quoted(event.behavior.profile),
+        "verificationState": _quoted(verification_state),
         "explanation": told.explanation,
-        "reason": json.dumps(event.reason) if event.reason else None,
+        "reason": _quoted(event.reason) if event.reason else None,
     }
     return "{" + ",".join([f'"{key}":{text}' for key, text in members.items() if text is not None]) + "}"
 

@@ -216,17 +216,15 @@ def email_subject(event: AlarmEvent) -> str:
 
 def email_text(event: AlarmEvent) -> str:
     """The alert as an e-mail's text: what happened, why, what is expected, and the violation's names."""
-    thing = plain(event.thing)
-    headline = HEADLINES[event.kind].format(thing=thing)
-    reason = _reason(event)
+    thing, reason = plain(event.thing), _reason(event)
     lines = [
-        f"{headline}.",
+        HEADLINES[event.kind].format(thing=thing) + ".",
         "",
-        *([_fact("Why", reason)] if reason else []),
+        *([f"Why:             {reason}"] if reason else []),
         _facts_of(event.behavior),
-        _fact("Thing", thing),
-        _fact("Violation", event.violation_id),
-        _fact("Time", moment(event.time)),
+        f"Thing:           {thing}",
+        f"Violation:       {event.violation_id}",
+        f"Time:            {moment(event.time)}",
     ]
     if event.explanation is not None:
         lines += ["", *_evidence(event.explanation)]
@@ -235,18 +233,14 @@ def email_text(event: AlarmEvent) -> str:
 
 @lru_cache(maxsize=1024)  # a mass alarm asks once a device
 def _facts_of(behavior: Behavior) -> str:
-    facts = {
-        "Alarm condition": alarm_condition(behavior).removeprefix("Alarm when "),
-        "Expected": expected_behavior(behavior).removeprefix("Normal is "),
-        "Clears after": quantity(behavior.datapoints_to_clear, "normal datapoints") + " in a row",
-        "Profile": behavior.profile,
-        "Behavior": behavior.name,
-    }
-    return "\n".join(_fact(name, text) for name, text in facts.items())
-
-
-def _fact(name: str, text: str) -> str:
-    return f"{name + ':':<16} {text}"
+    facts = (
+        f"Alarm condition: {alarm_condition(behavior).removeprefix('Alarm when ')}",
+        f"Expected:        {expected_behavior(behavior).removeprefix('Normal is ')}",
+        f"Clears after:    {quantity(behavior.datapoints_to_clear, 'normal datapoints')} in a row",
+        f"Profile:         {behavior.profile}",
+        f"Behavior:        {behavior.name}",
+    )
+    return "\n".join(facts)
 
 
 def _reason(event: AlarmEvent) -> str:

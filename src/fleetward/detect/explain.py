@@ -64,9 +64,9 @@ def violation_id(behavior: Behavior, thing: str, device: int, window_start: Mill
     So the ids of one close lie side by side in every index, in the order of the devices. `device` tells apart two
     identities of one name, `epoch` two violations that begin in the same window.
     """
-    parts = (behavior.profile, behavior.name, thing, str(device), str(window_start), str(epoch))
-    told = "".join([f"{len(part)}:{part}" for part in parts])
-    digest = hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
+    profile, name = behavior.profile, behavior.name
+    parts = f"{len(profile)}:{profile}{len(name)}:{name}{len(thing)}:{thing}{device}/{window_start}/{epoch}"
+    digest = hashlib.blake2b(parts.encode(), digest_size=8).hexdigest()
     return f"{window_start // 1000 & _32_BITS:08x}{device & _32_BITS:08x}{digest}"
 
 
