@@ -18,7 +18,7 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import OperationalError
 
 from fleetward import telemetry
-from fleetward.alarm import recorder, violations
+from fleetward.alarm import message, recorder, violations
 from fleetward.alarm.recorder import Publish
 from fleetward.arn import Arns
 from fleetward.detect import dimensions, profiles
@@ -166,10 +166,11 @@ class Pipeline:
 
     def _keep(self, events: Sequence[AlarmEvent], progress: Sequence[Progress]) -> None:
         """Records in one transaction; a store that refuses (disk full, locked) is asked again until it takes it."""
+        told = [message.told(event) for event in events]
         while True:
             try:
                 with self._database.transaction(self._clock()) as tx:
-                    news = recorder.record(tx, events, progress, self._publish)
+                    news = recorder.record(tx, told, progress, self._publish)
                     automatic.enlist(tx, self._arns, news)
                 return
             except OperationalError as error:
@@ -190,10 +191,17 @@ class Pipeline:
 
     def _prune(self, now: Millis) -> None:
         self._history.prune(now - self._settings.history_retention_days * DAY)
+        self._prune_violations(now)
         with self._database.transaction(now) as tx:
-            violations.prune(tx, now - self._settings.violation_retention_days * DAY)
             mitigation_tasks.prune(tx, now - self._settings.violation_retention_days * DAY)
             trail.prune(tx.connection, now - self._settings.trail_retention_days * DAY)
+
+    def _prune_violations(self, now: Millis) -> None:
+        pruned = violations.PRUNED_AT_ONCE
+        while pruned == violations.PRUNED_AT_ONCE:
+            with self._database.transaction(now) as tx:
+                pruned = violations.prune(tx, now - self._settings.violation_retention_days * DAY)
+            time.sleep(BREATH_SECONDS)
 
     # --- what the registry and the profiles say -----------------------------------------------------------------------
 
