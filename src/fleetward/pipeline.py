@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 
 import structlog
@@ -44,6 +44,8 @@ BREATH_SECONDS = 0.002
 """Between two such transactions: a thread that waits for the store would else never be faster than this one."""
 EVENTS_LOGGED = 100
 ENROLLED_AT_ONCE = 50_000
+GATHERING_SECONDS = 0.02
+"""How long an enrolment waits for others, so that things that are made by the hundred are enrolled in a few inputs."""
 SNAPSHOT_EVERY_MILLIS = 60_000
 PRUNE_EVERY_MILLIS = 3_600_000
 DAY = 86_400_000
@@ -121,12 +123,23 @@ class Pipeline:
     # --- the one thread -----------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        while (item := self._inputs.get()) is not None:
+        for item in self._arriving():
             try:
                 self._take(item)
             except Exception:
                 # One input that cannot be carried must not end the watch over the whole fleet.
                 log.exception("detection_input_failed", input=type(item).__name__)
+
+    def _arriving(self) -> Iterator[Input]:
+        """The inputs in their order, enrolments that follow one another as one."""
+        while True:
+            first = self._inputs.get()
+            if _can_wait(first):
+                time.sleep(GATHERING_SECONDS)
+            for item in together([first, *(self._inputs.get() for _ in range(self._inputs.qsize()))]):
+                if item is None:
+                    return
+                yield item
 
     def _take(self, item: Input) -> None:
         self._note(item)
@@ -236,6 +249,20 @@ def enrolments(view: FleetView, changes: Iterable[Change], before: dict[str, int
             members = ((name, view.thing(name)) for name in sorted(view.things_in(change.key)))
             there.update((name, thing) for name, thing in members if thing is not None)
     return [*gone, *_enrolled(view, there.values(), now)]
+
+
+def together(items: Iterable[Input | None]) -> Iterator[Input | None]:
+    """The inputs in their order, with each row of enrolments made one."""
+    for are_enrolments, row in groupby(items, _can_wait):
+        if are_enrolments:
+            yield EnrollMany.merged([item for item in row if isinstance(item, EnrollMany)])
+        else:
+            yield from row
+
+
+def _can_wait(item: Input | None) -> bool:
+    """Whether it is an enrolment that has room for more."""
+    return isinstance(item, EnrollMany) and len(item.ids) < ENROLLED_AT_ONCE
 
 
 def _differences(view: FleetView, enrolled: dict[int, str], now: Millis) -> Iterator[Input]:

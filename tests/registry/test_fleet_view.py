@@ -10,7 +10,7 @@ from fleetward import errors
 from fleetward.arn import Arns
 from fleetward.model import Change, PolicyRecord, RecordKind
 from fleetward.registry import certificates, groups, policies, things
-from fleetward.registry.feed import Feed
+from fleetward.registry.feed import Feed, read_record
 from fleetward.registry.fleet import read_fleet
 from fleetward.registry.view import FleetView
 from fleetward.respond.isolation import IsolationWatch
@@ -56,6 +56,19 @@ def fleet(database):
             things.create(tx, name, {"site": name})
             certificates.attach_thing(tx, name, ARNS.iot("cert", SHARED))
     return database
+
+
+@pytest.mark.parametrize("attributes", [{}, {"room": "hall", "floor": ""}])
+@pytest.mark.parametrize("group", [None, "isolated"])
+def test_a_new_thing_is_known_as_it_would_be_read_back(fleet, attributes, group):
+    """What the feed tells of a thing that was just made is what the store says of it."""
+    view, _ = follow(fleet)
+    with fleet.transaction(7) as tx:
+        things.create(tx, "three", attributes)
+        if group:
+            groups.add_thing(tx, group, "three")
+    with fleet.read() as look:
+        assert view.thing("three") == read_record(look, RecordKind.THING, "three")
 
 
 class TestAssociation:

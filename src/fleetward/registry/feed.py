@@ -20,7 +20,7 @@ from fleetward.model import (
     RecordKind,
     ThingRecord,
 )
-from fleetward.store.database import Database, Reader, Touch
+from fleetward.store.database import Database, Reader, Touched
 from fleetward.store.tables import registry as tables
 
 Subscriber: TypeAlias = Callable[[Sequence[Change]], None]
@@ -46,13 +46,13 @@ class Feed:
         with self._lock:
             self._subscribers.append(subscriber)
 
-    def _read(self, look: Reader, touched: Sequence[Touch]) -> Callable[[], None] | None:
+    def _read(self, look: Reader, touched: Touched) -> Callable[[], None] | None:
         """Reads what a transaction made of the records that it touched, to be published once that is committed."""
-        mine = [(RecordKind(kind), key) for kind, key in touched if kind in _KINDS]
+        mine = {(RecordKind(kind), key): record for (kind, key), record in touched.items() if kind in _KINDS}
         if not mine:
             return None
-        records = read_records(look, mine)
-        return partial(self._publish, [(kind, key, records.get((kind, key))) for kind, key in mine])
+        mine |= read_records(look, [place for place, record in mine.items() if record is None])
+        return partial(self._publish, [(kind, key, record) for (kind, key), record in mine.items()])
 
     def _publish(self, records: Sequence[tuple[RecordKind, str, Record | None]]) -> None:
         with self._lock:
