@@ -157,7 +157,7 @@ def _profile(client: Callable[[str], Any], place: str) -> None:
 def store(folder: Path) -> Iterator[sa.Connection]:
     database = Database(sqlite_url(folder / "data" / "fleetward.db"))
     try:
-        with database.engine.connect().execution_options(writing=True) as connection, connection.begin():
+        with database.connect(writing=True) as connection:
             yield connection
     finally:
         database.close()
@@ -165,8 +165,8 @@ def store(folder: Path) -> Iterator[sa.Connection]:
 
 def copy_things(connection: sa.Connection, names: list[str]) -> None:
     """Copies of the one thing that the server itself has made."""
-    row = dict(connection.execute(sa.select(things).limit(1)).mappings().one())
-    del row["id"]
-    for start in range(0, len(names), 10_000):
-        chunk = names[start : start + 10_000]
-        connection.execute(things.insert(), [{**row, "name": name} for name in chunk])
+    pattern = connection.scalar(sa.select(sa.func.min(things.c.id)))
+    same = [column for column in things.c if column.name not in ("id", "name")]
+    copy = sa.select(sa.bindparam("copy"), *same).where(things.c.id == pattern)
+    statement = things.insert().from_select(["name", *(column.name for column in same)], copy)
+    connection.execute(statement, [{"copy": name} for name in names])

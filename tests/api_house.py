@@ -22,6 +22,7 @@ from fleetward.api.door import make_door
 from fleetward.arn import Arns
 from fleetward.model import Change
 from fleetward.registry.feed import Feed
+from fleetward.registry.fleet import read_fleet
 from fleetward.registry.view import FleetView
 from fleetward.settings import Settings
 from fleetward.store.database import Database, sqlite_url
@@ -86,7 +87,9 @@ def following(database: Database, arns: Arns) -> FleetView:
         for change in changes:
             view.apply(change)
 
-    follow(Feed(database).subscribe(follow))
+    Feed(database).subscribe(follow)
+    for records in read_fleet(database):
+        view.load(records)
     return view
 
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
-from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,7 @@ from fleetward.registry.activity_log import ActivityLog
 from fleetward.registry.authority import Authority
 from fleetward.registry.connectivity import Connectivity
 from fleetward.registry.feed import Feed
+from fleetward.registry.fleet import read_fleet
 from fleetward.registry.view import FleetView
 from fleetward.reports.desk import ReportDesk
 from fleetward.respond import isolations
@@ -190,10 +192,9 @@ class House:
 
     async def _watch_fleet(self) -> None:
         self.view = FleetView(self.arns)
-        feed = Feed(self.database)
-        fleet = feed.subscribe(self._fleet_changed)
-        for change in fleet:
-            self.view.apply(change)
+        self.gateway = self._make_gateway()
+        Feed(self.database).subscribe(self._fleet_changed)
+        self._load_fleet()
         for policy in sorted(self.view.unreadable):
             log.error("policy_unreadable", policy=policy, effect="it denies everything until it is replaced")
         self.pipeline = Pipeline(
@@ -212,7 +213,6 @@ class House:
         self.activity = ActivityLog(self.database, self.clock)
         await self.activity.start()
         self._closing.push_async_callback(self.activity.stop)
-        self.gateway = self._make_gateway(fleet, feed.fleet)
         self.pipeline.supply(self.gateway.demand)
         self._carry_through_isolations()
         self.shadows = Shadows(self.database, self.clock, self.gateway.command)
@@ -227,17 +227,25 @@ class House:
             raise CannotStart(str(error)) from None
         self._closing.push_async_callback(asyncio.to_thread, self.gateway.stop)
 
-    def _make_gateway(
-        self, changes: Iterable[Change], fleet: Callable[[], Iterable[Change]]
-    ) -> Gateway | RemoteGateway:
-        """With `changes` as the fleet; `fleet` reads it anew."""
+    def _make_gateway(self) -> Gateway | RemoteGateway:
         tls, durable_file = TlsFiles(*self.certificate, self.authority.ca_file), self.folder / "gateway.db"
-        with_these = (self.settings, self.clock, self.arns, tls, durable_file, self, changes)
+        with_these = (self.settings, self.clock, self.arns, tls, durable_file, self)
         if self._child is not None:
-            return RemoteGateway(*with_these, fleet, self._child, self._give_up)
+            return RemoteGateway(*with_these, partial(read_fleet, self.database), self._child, self._give_up)
         from fleetward.gateway.service import Gateway  # where it is a process, this one has no use for its code
 
         return Gateway(*with_these)
+
+    def _load_fleet(self) -> None:
+        """There may be millions of objects, and they stay: looking through them for garbage, ever, is in vain."""
+        gc.disable()
+        try:
+            for records in read_fleet(self.database):
+                self.view.load(records)
+                self.gateway.load(records)
+        finally:
+            gc.freeze()
+            gc.enable()
 
     async def _open_response(self) -> None:
         """Device reports in; mitigation, and the metrics that profiles export, out."""

@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 
 import structlog
@@ -18,7 +18,7 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import OperationalError
 
 from fleetward import telemetry
-from fleetward.alarm import recorder, violations
+from fleetward.alarm import message, recorder, violations
 from fleetward.alarm.recorder import Publish
 from fleetward.arn import Arns
 from fleetward.detect import dimensions, profiles
@@ -44,6 +44,8 @@ BREATH_SECONDS = 0.002
 """Between two such transactions: a thread that waits for the store would else never be faster than this one."""
 EVENTS_LOGGED = 100
 ENROLLED_AT_ONCE = 50_000
+GATHERING_SECONDS = 0.02
+"""How long an enrolment waits for others, so that things that are made by the hundred are enrolled in a few inputs."""
 SNAPSHOT_EVERY_MILLIS = 60_000
 PRUNE_EVERY_MILLIS = 3_600_000
 DAY = 86_400_000
@@ -121,12 +123,23 @@ class Pipeline:
     # --- the one thread -----------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        while (item := self._inputs.get()) is not None:
+        for item in self._arriving():
             try:
                 self._take(item)
             except Exception:
                 # One input that cannot be carried must not end the watch over the whole fleet.
                 log.exception("detection_input_failed", input=type(item).__name__)
+
+    def _arriving(self) -> Iterator[Input]:
+        """The inputs in their order, enrolments that follow one another as one."""
+        while True:
+            first = self._inputs.get()
+            if _can_wait(first):
+                time.sleep(GATHERING_SECONDS)
+            for item in together([first, *(self._inputs.get() for _ in range(self._inputs.qsize()))]):
+                if item is None:
+                    return
+                yield item
 
     def _take(self, item: Input) -> None:
         self._note(item)
@@ -166,10 +179,11 @@ class Pipeline:
 
     def _keep(self, events: Sequence[AlarmEvent], progress: Sequence[Progress]) -> None:
         """Records in one transaction; a store that refuses (disk full, locked) is asked again until it takes it."""
+        told = [message.told(event) for event in events]
         while True:
             try:
                 with self._database.transaction(self._clock()) as tx:
-                    news = recorder.record(tx, events, progress, self._publish)
+                    news = recorder.record(tx, told, progress, self._publish)
                     automatic.enlist(tx, self._arns, news)
                 return
             except OperationalError as error:
@@ -190,10 +204,17 @@ class Pipeline:
 
     def _prune(self, now: Millis) -> None:
         self._history.prune(now - self._settings.history_retention_days * DAY)
+        self._prune_violations(now)
         with self._database.transaction(now) as tx:
-            violations.prune(tx, now - self._settings.violation_retention_days * DAY)
             mitigation_tasks.prune(tx, now - self._settings.violation_retention_days * DAY)
             trail.prune(tx.connection, now - self._settings.trail_retention_days * DAY)
+
+    def _prune_violations(self, now: Millis) -> None:
+        pruned = violations.PRUNED_AT_ONCE
+        while pruned == violations.PRUNED_AT_ONCE:
+            with self._database.transaction(now) as tx:
+                pruned = violations.prune(tx, now - self._settings.violation_retention_days * DAY)
+            time.sleep(BREATH_SECONDS)
 
     # --- what the registry and the profiles say -----------------------------------------------------------------------
 
@@ -228,6 +249,20 @@ def enrolments(view: FleetView, changes: Iterable[Change], before: dict[str, int
             members = ((name, view.thing(name)) for name in sorted(view.things_in(change.key)))
             there.update((name, thing) for name, thing in members if thing is not None)
     return [*gone, *_enrolled(view, there.values(), now)]
+
+
+def together(items: Iterable[Input | None]) -> Iterator[Input | None]:
+    """The inputs in their order, with each row of enrolments made one."""
+    for are_enrolments, row in groupby(items, _can_wait):
+        if are_enrolments:
+            yield EnrollMany.merged([item for item in row if isinstance(item, EnrollMany)])
+        else:
+            yield from row
+
+
+def _can_wait(item: Input | None) -> bool:
+    """Whether it is an enrolment that has room for more."""
+    return isinstance(item, EnrollMany) and len(item.ids) < ENROLLED_AT_ONCE
 
 
 def _differences(view: FleetView, enrolled: dict[int, str], now: Millis) -> Iterator[Input]:

@@ -42,12 +42,12 @@ WHY = Explanation(SENT, 54, "less-than", 10, "messages", 1_573_786_500_000, 1_57
 
 def test_as_captured_at_aws() -> None:
     """The message is byte for byte the one AWS sends, with the verification state as a further key."""
-    assert message.alert(EVENT, FORM) == CAPTURED[:-1] + ',"verificationState":"UNKNOWN"}'
+    assert message.alert(message.told(EVENT), json.dumps(FORM)) == CAPTURED[:-1] + ',"verificationState":"UNKNOWN"}'
 
 
 def test_the_explanation_only_adds_keys() -> None:
     """What Fleetward has to say beyond AWS comes after all of AWS's keys."""
-    text = message.alert(dataclasses.replace(EVENT, explanation=WHY), FORM)
+    text = message.alert(message.told(dataclasses.replace(EVENT, explanation=WHY)), json.dumps(FORM))
     assert text.startswith(CAPTURED[:-1] + ',"verificationState":"UNKNOWN","explanation":{"summary":')
     assert json.loads(text)["explanation"] == {
         "summary": "54 messages against the bound of 10 messages",
@@ -67,7 +67,7 @@ def test_the_explanation_only_adds_keys() -> None:
 def test_an_invalidation_has_no_value_but_a_reason() -> None:
     """An invalidation carries no metricValue; its reason is a further key, and so is its verification state."""
     ended = dataclasses.replace(EVENT, kind=AlarmKind.INVALIDATED, value=None, reason="released")
-    told = json.loads(message.alert(ended, FORM, "TRUE_POSITIVE"))
+    told = json.loads(message.alert(message.told(ended), json.dumps(FORM), "TRUE_POSITIVE"))
     assert "metricValue" not in told
     assert (told["violationEventType"], told["verificationState"], told["reason"]) == (
         "alarm-invalidated",
@@ -88,14 +88,14 @@ def test_percentiles_and_flags_are_shown() -> None:
             "statisticalThreshold": {"statistic": "p50"},
         },
     }
-    assert json.loads(message.alert(EVENT, form))["behavior"] == form
+    assert json.loads(message.alert(message.told(EVENT), json.dumps(form)))["behavior"] == form
 
 
 def test_a_hostile_topic_cannot_outgrow_sns() -> None:
     """Eight topics of the largest size a device can use still make a message that SNS takes (256 KiB)."""
     topics = tuple((chr(0x1F600 + number) * 16_000, 1, 1) for number in range(8))
     event = dataclasses.replace(EVENT, explanation=dataclasses.replace(WHY, topics=topics))
-    assert len(message.alert(event, FORM).encode()) < 20_000
+    assert len(message.alert(message.told(event), json.dumps(FORM)).encode()) < 20_000
 
 
 def test_message_ids() -> None:

@@ -89,7 +89,7 @@ def database(tmp_path: Any) -> Iterator[Database]:
 
 def tell(database: Database, topics: Topics, *events: AlarmEvent, progress: tuple[Progress, ...] = ()) -> list[str]:
     with database.transaction(5_000) as tx:
-        return [event.kind.value for event in record(tx, events, progress, topics)]
+        return [event.kind.value for event in record(tx, list(map(message.told, events)), progress, topics)]
 
 
 def everything(database: Database) -> list[Any]:
@@ -188,7 +188,7 @@ def test_nothing_is_told_of_an_alarm_that_failed(database: Database) -> None:
         raise OSError
 
     with pytest.raises(OSError), database.transaction(0) as tx:
-        record(tx, [IN_ALARM], [], no_disk)
+        record(tx, [message.told(IN_ALARM)], [], no_disk)
     assert everything(database) == [[], []]
 
 
@@ -213,7 +213,7 @@ def test_into_the_outbox(database: Database, tmp_path: Any) -> None:
     publish = AlertPublisher(Authorizer(database, ARNS), notifier.publish_all)
     for _ in range(2):
         with database.transaction(5_000) as tx:
-            record(tx, [IN_ALARM, INVALIDATED], [], publish)
+            record(tx, [message.told(IN_ALARM), message.told(INVALIDATED)], [], publish)
         with database.read() as look:
             assert [row["alert_error"] for row in look.all(violations.events_between(0, 9_999, Filter()))] == [None] * 2
             queued = sum(deliveries.count(look).values())
@@ -250,7 +250,7 @@ def test_an_alert_that_is_refused_harms_no_other(database: Database) -> None:
         return [errors.InvalidParameter(f"no {n}") if n % 2 else str(alert.id) for n, alert in enumerate(alerts)]
 
     with database.transaction(5_000) as tx:
-        assert record(tx, events, [], refuse_every_other) == events
+        assert record(tx, list(map(message.told, events)), [], refuse_every_other) == events
     with database.read() as look:
         rows = look.all(violations.events_between(0, 9_999, Filter()))
     why = [None, f"{TOPIC}: no 1", None, f"{TOPIC}: no 3", None]
@@ -322,6 +322,15 @@ def test_prune(database: Database) -> None:
         assert violations.prune(tx, CLEARED.time) == 0
         assert violations.prune(tx, CLEARED.time + 1) == 1
         assert [row["violation_id"] for row in tx.all(violations.events_between(0, 9_999, Filter()))] == ["a" * 32]
+
+
+def test_prune_in_chunks(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One transaction deletes so many violations and no more."""
+    monkeypatch.setattr(violations, "PRUNED_AT_ONCE", 2)
+    lives = [dataclasses.replace(event, violation_id=letter * 32) for letter in "abc" for event in (IN_ALARM, CLEARED)]
+    tell(database, Topics(), *lives)
+    with database.transaction(0) as tx:
+        assert [violations.prune(tx, CLEARED.time + 1) for _ in range(3)] == [2, 1, 0]
 
 
 def test_filters(database: Database) -> None:

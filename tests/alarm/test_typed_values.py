@@ -56,9 +56,8 @@ def event(of: Behavior, value: Value, threshold: float | tuple, **more: object) 
 )
 def test_the_value_has_the_member_of_its_metric(of: Behavior, value: Value, shown: dict[str, object]) -> None:
     """An alert's metricValue, and a further datapoint's, populate exactly the member that the metric has."""
-    told = json.loads(
-        message.alert(event(of, value, of.criterion.elements if hasattr(of.criterion, "elements") else 1), {})
-    )
+    threshold = of.criterion.elements if hasattr(of.criterion, "elements") else 1
+    told = json.loads(message.alert(message.told(event(of, value, threshold)), "{}"))
     assert told["metricValue"] == shown
     kind = ValueKind(next(iter(shown)))
     assert message.progress_value(Progress("id", value, TIME, kind)) == shown
@@ -67,7 +66,7 @@ def test_the_value_has_the_member_of_its_metric(of: Behavior, value: Value, show
 def test_a_long_list_is_cut() -> None:
     """A device cannot make an alert larger than SNS takes."""
     strings = tuple(f"{number}" + "x" * 5_000 for number in range(1_000))
-    assert len(message.alert(event(STRINGS, strings, ("1.0",)), {})) < 60_000
+    assert len(message.alert(message.told(event(STRINGS, strings, ("1.0",))), "{}")) < 60_000
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from botocore.serialize import create_serializer
 import fleetward.store.tables.detect
 import fleetward.store.tables.registry  # noqa: F401  (their tables belong to the metadata)
 from fleetward import errors
+from fleetward.alarm.message import told
 from fleetward.alarm.recorder import record
 from fleetward.api import models, security_profiles, violations
 from fleetward.api.call import Call, Caller, Rooms
@@ -238,7 +239,7 @@ def alarms(database: Database) -> list[AlarmEvent]:
         if number % 2:
             events.append(AlarmEvent(AlarmKind.CLEARED, alarm.violation_id, alarm.thing, behavior, at + 5_000, 780))
     with database.transaction(NOW) as tx:
-        record(tx, events, [], lambda _tx, _topic, alerts, **_: [""] * len(alerts))
+        record(tx, list(map(told, events)), [], lambda _tx, _topic, alerts, **_: [""] * len(alerts))
     return events
 
 

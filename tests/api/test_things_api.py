@@ -7,6 +7,8 @@ from typing import Any
 
 from registry_house import RegistryHouse, refusal
 
+from fleetward.store.tables.registry import things
+
 MINUTE = 60_000
 INVALID, MISSING = ("InvalidRequestException", 400), ("ResourceNotFoundException", 404)
 
@@ -47,6 +49,16 @@ class TestThings:
         iot.delete_thing(thingName="lamp", expectedVersion=2)
         iot.delete_thing(thingName="lamp")
         assert refusal(iot.describe_thing, thingName="lamp")[:2] == MISSING
+
+    def test_a_thing_that_only_the_store_knows(self, registry: RegistryHouse) -> None:
+        """A thing that was written past the server is found all the same when it is created again."""
+        row = {"name": "lamp", "attributes": {"room": "hall"}, "version": 1, "created_at": 0}
+        with registry.house.rooms.database.connect(writing=True) as connection:
+            connection.execute(things.insert(), row)
+        hall, attic = ({"attributes": {"room": room}} for room in ("hall", "attic"))
+        assert registry.iot.create_thing(thingName="lamp", attributePayload=hall)["thingName"] == "lamp"
+        refused = refusal(registry.iot.create_thing, thingName="lamp", attributePayload=attic)
+        assert refused[:2] == ("ResourceAlreadyExistsException", 409)
 
     def test_near_name(self, iot: Any) -> None:
         """The refusal of a name that is not there suggests one that is."""

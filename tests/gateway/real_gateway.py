@@ -96,14 +96,16 @@ class RealGateway:
         tls = TlsFiles(certificate, key, self.authority.ca_file)
         self.outlets = Awaited()
         self._gateway = self._make(tls)
+        for records in self._records():
+            self._gateway.load(records)
         self._gateway.start()
 
     def _make(self, tls: TlsFiles) -> Gateway | RemoteGateway:
-        these = (self.settings, self.clock, ARNS, tls, self.folder / "gateway.db", self.outlets, self._changes())
-        return RemoteGateway(*these, self._changes, Child(), self.gave_up.put) if self.apart else Gateway(*these)
+        these = (self.settings, self.clock, ARNS, tls, self.folder / "gateway.db", self.outlets)
+        return RemoteGateway(*these, self._records, Child(), self.gave_up.put) if self.apart else Gateway(*these)
 
-    def _changes(self) -> tuple[Change, ...]:
-        return tuple(self._fleet.values())
+    def _records(self) -> list[list[Record]]:
+        return [[change.record for change in self._fleet.values() if change.record is not None]]
 
     def stop(self) -> None:
         self.gateway.stop()

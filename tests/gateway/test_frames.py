@@ -38,7 +38,7 @@ CHANGES = (
 )
 MESSAGES = (
     Begin({"mqtt_port": 0}, Arns("eu-west-1", "1"), ("a", "b", "c"), None, Demand(frozenset({("m", "")}))),
-    Fleet(CHANGES),
+    Fleet([change.record for change in CHANGES if change.record is not None]),
     Steps(list(CHANGES)),
     Ask(1, Publish("t", b"x", 1, True, {"user_property": (("a", "b"),)})),
     Ask(2, Drop("device")),

@@ -160,7 +160,7 @@ def test_a_refusal_to_start_is_told(apart: RealGateway, authority: Authority, tm
         (0, broken, DurableFileError),
     ):
         settings, child = Settings(data_dir=tmp_path, mqtt_port=port), Child()
-        gateway = RemoteGateway(settings, clock, ARNS, tls, file, Awaited(), (), tuple, child, print)
+        gateway = RemoteGateway(settings, clock, ARNS, tls, file, Awaited(), tuple, child, print)
         with pytest.raises(why, match=str(file or port)):
             gateway.start()
         child.close()

@@ -371,6 +371,26 @@ def test_forgets_the_old_but_nothing_undelivered(home: House) -> None:
     assert (home.log(message_id=told), len(home.log(message_id=waiting))) == ([], 1)
 
 
+def test_forgets_in_chunks(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One transaction forgets so many messages and no more, the oldest first, also of those beyond the maximum."""
+    monkeypatch.setattr(retention, "AT_ONCE", 2)
+    monkeypatch.setattr(retention, "MAX_MESSAGES", 1)
+    topic, kept = home.topic(), []
+    for number in range(5):
+        later(home, 1)
+        home.publish(topic, str(number))
+    for _ in range(4):
+        with home.database.transaction(home.clock()) as tx:
+            retention.forget(tx)
+            kept.append(
+                [
+                    row["text"]
+                    for row in tx.all(sa.select(tables.messages.c.text).order_by(tables.messages.c.created_at))
+                ]
+            )
+    assert kept == [["2", "3", "4"], ["4"], ["4"], ["4"]]
+
+
 def test_outbox_is_bounded(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """The local outbox keeps the newest mails."""
     monkeypatch.setattr(outbox, "MAX_MAILS", 3)

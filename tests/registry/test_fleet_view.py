@@ -10,7 +10,8 @@ from fleetward import errors
 from fleetward.arn import Arns
 from fleetward.model import Change, PolicyRecord, RecordKind
 from fleetward.registry import certificates, groups, policies, things
-from fleetward.registry.feed import Feed
+from fleetward.registry.feed import Feed, read_record
+from fleetward.registry.fleet import read_fleet
 from fleetward.registry.view import FleetView
 from fleetward.respond.isolation import IsolationWatch
 from fleetward.store.database import Database, sqlite_url
@@ -24,10 +25,11 @@ DENY = ALLOW.replace("Allow", "Deny")
 
 def follow(database):
     """A view that follows the store's feed."""
-    view, feed = FleetView(ARNS), Feed(database)
+    view, shifts = FleetView(ARNS), []
+    for records in read_fleet(database):
+        view.load(records)
     watch = IsolationWatch(view)
-    shifts = []
-    watch.apply(feed.subscribe(lambda changes: shifts.append(watch.apply(changes))))
+    Feed(database).subscribe(lambda changes: shifts.append(watch.apply(changes)))
     return view, shifts
 
 
@@ -51,9 +53,22 @@ def fleet(database):
             certificates.add(tx, certificate, "PEM", True, 0, 1)
             policies.attach(tx, "allow", ARNS.iot("cert", certificate))
         for name in ("one", "two"):
-            things.create(tx, name)
+            things.create(tx, name, {"site": name})
             certificates.attach_thing(tx, name, ARNS.iot("cert", SHARED))
     return database
+
+
+@pytest.mark.parametrize("attributes", [{}, {"room": "hall", "floor": ""}])
+@pytest.mark.parametrize("group", [None, "isolated"])
+def test_a_new_thing_is_known_as_it_would_be_read_back(fleet, attributes, group):
+    """What the feed tells of a thing that was just made is what the store says of it."""
+    view, _ = follow(fleet)
+    with fleet.transaction(7) as tx:
+        things.create(tx, "three", attributes)
+        if group:
+            groups.add_thing(tx, group, "three")
+    with fleet.read() as look:
+        assert view.thing("three") == read_record(look, RecordKind.THING, "three")
 
 
 class TestAssociation:
@@ -149,7 +164,7 @@ STEPS = st.one_of(
 def take(tx, step):
     match step:
         case ("create", name):
-            things.create(tx, name)
+            things.create(tx, name, {"site": name})
         case ("delete", name):
             things.delete(tx, name)
         case ("add", group, name):

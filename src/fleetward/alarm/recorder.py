@@ -6,23 +6,33 @@ Work goes in chunks: one look-up and a few bulk statements for each, however man
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import sqlalchemy as sa
 
 from fleetward import errors
-from fleetward.alarm import lifecycle, message, words
+from fleetward.alarm import lifecycle, message
 from fleetward.alarm.lifecycle import State
+from fleetward.alarm.message import Told
 from fleetward.detect import profile_store, profiles
 from fleetward.detect.outcome import Progress
 from fleetward.model import AlarmEvent, Behavior, Ended
 from fleetward.notify.records import Draft
+from fleetward.store.bulk import execute_many
 from fleetward.store.database import Transaction
 from fleetward.store.tables.detect import violation_events, violations
 
 CHUNK = 1_000
+
+# Built once, for bulk statements.
+_OPEN = sa.insert(violations)
+_END = sa.update(violations).where(violations.c.id == sa.bindparam("key"))
+_END = _END.values({name: sa.bindparam(name) for name in ("state", "ended_at", "reason")})
+_HAPPEN = sa.insert(violation_events)
 
 Row: TypeAlias = dict[str, Any]
 Target: TypeAlias = Mapping[str, str]
@@ -41,17 +51,15 @@ class Publish(Protocol):
     ) -> Sequence[str | errors.Refusal]: ...
 
 
-def record(
-    tx: Transaction, events: Sequence[AlarmEvent], progress: Sequence[Progress], publish: Publish
-) -> list[AlarmEvent]:
-    """Writes `events` (in the order they happened) and then `progress`; returns the events that were news."""
+def record(tx: Transaction, told: Sequence[Told], progress: Sequence[Progress], publish: Publish) -> list[AlarmEvent]:
+    """Writes events (in the order they happened) and then `progress`; returns the events that were news."""
     books = ProfileBooks(tx)
-    news: list[AlarmEvent] = []
-    for chunk in _chunks(events):
+    news: list[Told] = []
+    for chunk in _chunks(told):
         news += _record_chunk(tx, chunk, books, publish)
     for steps in _chunks(progress):
         _move_on(tx, steps)
-    return news
+    return [one.event for one in news]
 
 
 class ProfileBooks:
@@ -61,7 +69,7 @@ class ProfileBooks:
         self._tx = tx
         self._documents: dict[str, Mapping[str, Any] | None] = {}
         self._targets: dict[str, Sequence[Target]] = {}
-        self._forms: dict[Behavior, Mapping[str, Any]] = {}
+        self._openings: dict[Behavior, Row] = {}
 
     def document(self, profile: str) -> Mapping[str, Any] | None:
         if profile not in self._documents:
@@ -69,17 +77,29 @@ class ProfileBooks:
             self._documents[profile] = None if row is None else row["document"]
         return self._documents[profile]
 
-    def form(self, behavior: Behavior) -> Mapping[str, Any]:
-        """The behaviour as its profile shows it; rendered anew when the profile has changed meanwhile."""
-        if behavior not in self._forms:
-            self._forms[behavior] = self._stored_form(behavior) or profiles.render(behavior)
-        return self._forms[behavior]
+    def opening(self, behavior: Behavior) -> Row:
+        """What the rows of all violations of a behaviour share."""
+        if behavior not in self._openings:
+            self._openings[behavior] = self._opening(behavior)
+        return self._openings[behavior]
 
-    def targets(self, profile: str, otherwise: Sequence[Target] = ()) -> Sequence[Target]:
-        """Where the profile's alerts go now; `otherwise` when there is no such profile any more."""
+    def _opening(self, behavior: Behavior) -> Row:
+        """The form is the one in the profile, or rendered anew when the profile has changed meanwhile."""
+        form = self._stored_form(behavior) or profiles.render(behavior)
+        return {
+            "profile": behavior.profile,
+            "behavior": message.compact(form),
+            "behavior_name": behavior.name,
+            "criteria_type": profiles.criteria_type(form),
+            "suppressed": behavior.suppress_alerts,
+            "alert_topics": message.compact(list(self.targets(behavior.profile))),
+        }
+
+    def targets(self, profile: str, otherwise: str = "[]") -> Sequence[Target]:
+        """Where the profile's alerts go now; `otherwise` (JSON) when there is no such profile any more."""
         document = self.document(profile)
         if document is None:
-            return otherwise
+            return _targets(otherwise)
         if profile not in self._targets:
             self._targets[profile] = profile_store.alert_targets(document)
         return self._targets[profile]
@@ -92,90 +112,79 @@ class ProfileBooks:
         return None
 
 
-def _record_chunk(
-    tx: Transaction, events: Sequence[AlarmEvent], books: ProfileBooks, publish: Publish
-) -> list[AlarmEvent]:
+@lru_cache(maxsize=1024)
+def _targets(text: str) -> Sequence[Target]:
+    return tuple(json.loads(text))
+
+
+def _record_chunk(tx: Transaction, events: Sequence[Told], books: ProfileBooks, publish: Publish) -> list[Told]:
     rows = _known(tx, events)
     known = set(rows)
-    news = [event for event in events if _take(rows, event, books)]
-    told = {event.violation_id: rows[event.violation_id] for event in news}
-    _insert(tx, [row for key, row in told.items() if key not in known])
-    _end(tx, [row for key, row in told.items() if key in known])
+    news = [told for told in events if _take(rows, told, books)]
+    changed = {told.event.violation_id: rows[told.event.violation_id] for told in news}
+    execute_many(tx, _OPEN, [row for key, row in changed.items() if key not in known])
+    execute_many(tx, _END, [_ended(row) for key, row in changed.items() if key in known])
     if news:
         refused = _tell(tx, news, rows, books, publish)
-        tx.execute(
-            violation_events.insert(), [_event_row(event, refused.get(number)) for number, event in enumerate(news)]
-        )
+        execute_many(tx, _HAPPEN, [_event_row(told, refused.get(number)) for number, told in enumerate(news)])
     return news
 
 
-def _known(tx: Transaction, events: Sequence[AlarmEvent]) -> dict[str, Row]:
-    """What the recorder must know of the violations that are recorded already, by id."""
+def _known(tx: Transaction, events: Sequence[Told]) -> dict[str, Row]:
+    """What the recorder must know of the violations that are recorded already, by id; JSON as text."""
     row = violations.c
-    known = sa.select(row.id, row.state, row.behavior, row.alert_topics, row.verification_state)
-    ids = {event.violation_id for event in events}
+    texts = (sa.type_coerce(column, sa.Text).label(column.name) for column in (row.behavior, row.alert_topics))
+    known = sa.select(row.id, row.state, row.verification_state, *texts)
+    ids = {told.event.violation_id for told in events}
     return {found["id"]: dict(found) for found in tx.all(known.where(row.id.in_(ids)))}
 
 
-def _take(rows: dict[str, Row], event: AlarmEvent, books: ProfileBooks) -> bool:
+def _take(rows: dict[str, Row], told: Told, books: ProfileBooks) -> bool:
     """Moves the violation's row on; False when the event changes nothing."""
+    event = told.event
     row = rows.get(event.violation_id)
     state = lifecycle.step(State.UNKNOWN if row is None else State(row["state"]), event.kind)
     if state is None:
         return False
     if row is None:
-        rows[event.violation_id] = _opened(event, books)
+        rows[event.violation_id] = _opened(told, books)
     else:
-        row.update(state=state, ended_at=event.time, reason=event.reason)
+        row.update(state=state.value, ended_at=event.time, reason=event.reason)
     return True
 
 
-def _opened(event: AlarmEvent, books: ProfileBooks) -> Row:
-    behavior = event.behavior
-    form = books.form(behavior)
+def _opened(told: Told, books: ProfileBooks) -> Row:
+    event = told.event
     return {
+        **books.opening(event.behavior),
         "id": event.violation_id,
         "thing": event.thing,
-        "profile": behavior.profile,
-        "behavior": form,
-        "behavior_name": behavior.name,
-        "criteria_type": profiles.criteria_type(form),
-        "suppressed": behavior.suppress_alerts,
-        "alert_topics": list(books.targets(behavior.profile)),
-        "state": State.IN_ALARM,
+        "state": State.IN_ALARM.value,
         "started_at": event.time,
         "last_at": event.time,
-        "last_value": message.metric_value(event),
+        "last_value": told.value or "null",
         "ended_at": None,
         "reason": "",
-        "explanation": message.explanation(event.explanation),
+        "explanation": told.explanation,
         "verification_state": "UNKNOWN",
         "verification_description": None,
     }
 
 
-def _insert(tx: Transaction, opened: list[Row]) -> None:
-    if opened:
-        tx.execute(violations.insert(), opened)
-
-
-def _end(tx: Transaction, ended: list[Row]) -> None:
-    if ended:
-        statement = violations.update().where(violations.c.id == sa.bindparam("key"))
-        columns = ("state", "ended_at", "reason")
-        tx.execute(statement, [{"key": row["id"], **{column: row[column] for column in columns}} for row in ended])
+def _ended(row: Row) -> Row:
+    return {"key": row["id"], "state": row["state"], "ended_at": row["ended_at"], "reason": row["reason"]}
 
 
 def _tell(
-    tx: Transaction, news: Sequence[AlarmEvent], rows: Mapping[str, Row], books: ProfileBooks, publish: Publish
+    tx: Transaction, news: Sequence[Told], rows: Mapping[str, Row], books: ProfileBooks, publish: Publish
 ) -> dict[int, str]:
     """Publishes the alerts of `news`, a topic at a time; returns, by place, why topics would not take some."""
     waiting: dict[tuple[str, str], list[tuple[int, Draft]]] = {}
-    for number, event in enumerate(news):
-        if _is_told(event):
-            row = rows[event.violation_id]
-            alert = _alert(event, row)
-            for target in books.targets(event.behavior.profile, otherwise=row["alert_topics"]):
+    for number, told in enumerate(news):
+        if _is_told(told.event):
+            row = rows[told.event.violation_id]
+            alert = _alert(told, row)
+            for target in books.targets(told.event.behavior.profile, otherwise=row["alert_topics"]):
                 waiting.setdefault((target["alertTargetArn"], target["roleArn"]), []).append((number, alert))
     refused: dict[int, str] = {}
     for (topic, role), alerts in waiting.items():
@@ -189,12 +198,12 @@ def _is_told(event: AlarmEvent) -> bool:
     return not event.behavior.suppress_alerts and event.reason != Ended.RELEASED
 
 
-def _alert(event: AlarmEvent, row: Row) -> Draft:
+def _alert(told: Told, row: Row) -> Draft:
     return Draft(
-        message.alert(event, row["behavior"], row["verification_state"]),
-        id=message.message_id(event),
-        email_subject=words.email_subject(event),
-        email_text=words.email_text(event),
+        message.alert(told, row["behavior"], row["verification_state"]),
+        id=message.message_id(told.event),
+        email_subject=told.email_subject,
+        email_text=told.email_text,
     )
 
 
@@ -213,14 +222,15 @@ def _hand_over(
     ]
 
 
-def _event_row(event: AlarmEvent, alert_error: str | None) -> Row:
+def _event_row(told: Told, alert_error: str | None) -> Row:
+    event = told.event
     return {
         "violation_id": event.violation_id,
-        "kind": event.kind,
+        "kind": event.kind.value,
         "time": event.time,
-        "value": message.metric_value(event),
+        "value": told.value,
         "reason": event.reason,
-        "explanation": message.explanation(event.explanation),
+        "explanation": told.explanation,
         "alert_error": alert_error,
     }
 

@@ -18,6 +18,8 @@ from fleetward.store.tables.detect import violation_events, violations
 
 IDS_NAMED = 5
 """Ids that a refusal names."""
+PRUNED_AT_ONCE = 500
+"""Violations deleted in one transaction: whoever else wants to write waits no longer than for these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,8 @@ def verify(tx: Transaction, violation_id: str, state: str, description: str | No
 
 
 def prune(tx: Transaction, before: Millis) -> int:
-    """Deletes violations that ended before `before`, with their events; returns how many."""
-    deleted: sa.CursorResult[Any] = tx.execute(violations.delete().where(violations.c.ended_at < before))
+    """Deletes at most PRUNED_AT_ONCE violations that ended before `before`, with their events; returns how many."""
+    number = violations.c.number
+    some = sa.select(number).where(violations.c.ended_at < before).order_by(violations.c.ended_at).limit(PRUNED_AT_ONCE)
+    deleted: sa.CursorResult[Any] = tx.execute(violations.delete().where(number.in_(some)))
     return deleted.rowcount

@@ -75,6 +75,7 @@ def plain(text: str, length: int = SHOWN_LENGTH) -> str:
     return shown if shown.isprintable() else "".join(letter if letter.isprintable() else "?" for letter in shown)
 
 
+@lru_cache(maxsize=4096)
 def quantity(value: float, unit: str) -> str:
     """A number with its unit: `30,210 B`, `1 message`, `12 messages`."""
     number = f"{value:,.2f}".rstrip("0").rstrip(".")
@@ -98,6 +99,7 @@ def span(seconds: int) -> str:
     return f"{seconds // size} {unit}{'' if seconds == size else 's'}"
 
 
+@lru_cache(maxsize=1024)
 def moment(time: Millis) -> str:
     """`2026-11-24 10:05:00 UTC`, with milliseconds only when there are any."""
     whole = datetime.fromtimestamp(time // 1000, UTC)
@@ -107,7 +109,6 @@ def moment(time: Millis) -> str:
 # --- a behaviour ------------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=1024)  # a mass alarm asks once a device
 def alarm_condition(behavior: Behavior) -> str:
     """When this behaviour alarms: the form's words on the console (`Alarm when Message size is greater than p50…`)."""
     criterion = behavior.criterion
@@ -118,7 +119,6 @@ def alarm_condition(behavior: Behavior) -> str:
     return f"{when}{_margin(criterion)}{_in_a_row(behavior)}"
 
 
-@lru_cache(maxsize=1024)
 def expected_behavior(behavior: Behavior) -> str:
     """What this behaviour calls normal: the criterion as the API has it."""
     criterion = behavior.criterion
@@ -216,23 +216,31 @@ def email_subject(event: AlarmEvent) -> str:
 
 def email_text(event: AlarmEvent) -> str:
     """The alert as an e-mail's text: what happened, why, what is expected, and the violation's names."""
-    behavior = event.behavior
-    headline = HEADLINES[event.kind].format(thing=plain(event.thing))
-    facts = {
-        "Why": _reason(event),
-        "Alarm condition": alarm_condition(behavior).removeprefix("Alarm when "),
-        "Expected": expected_behavior(behavior).removeprefix("Normal is "),
-        "Clears after": quantity(behavior.datapoints_to_clear, "normal datapoints") + " in a row",
-        "Profile": behavior.profile,
-        "Behavior": behavior.name,
-        "Thing": plain(event.thing),
-        "Violation": event.violation_id,
-        "Time": moment(event.time),
-    }
-    lines = [f"{headline}.", "", *(f"{name + ':':<16} {text}" for name, text in facts.items() if text)]
+    thing, reason = plain(event.thing), _reason(event)
+    lines = [
+        HEADLINES[event.kind].format(thing=thing) + ".",
+        "",
+        *([f"Why:             {reason}"] if reason else []),
+        _facts_of(event.behavior),
+        f"Thing:           {thing}",
+        f"Violation:       {event.violation_id}",
+        f"Time:            {moment(event.time)}",
+    ]
     if event.explanation is not None:
         lines += ["", *_evidence(event.explanation)]
     return "\n".join(lines) + "\n"
+
+
+@lru_cache(maxsize=1024)  # a mass alarm asks once a device
+def _facts_of(behavior: Behavior) -> str:
+    facts = (
+        f"Alarm condition: {alarm_condition(behavior).removeprefix('Alarm when ')}",
+        f"Expected:        {expected_behavior(behavior).removeprefix('Normal is ')}",
+        f"Clears after:    {quantity(behavior.datapoints_to_clear, 'normal datapoints')} in a row",
+        f"Profile:         {behavior.profile}",
+        f"Behavior:        {behavior.name}",
+    )
+    return "\n".join(facts)
 
 
 def _reason(event: AlarmEvent) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sqlalchemy.exc import IntegrityError
+
 from fleetward import errors
 from fleetward.api.call import Call
 from fleetward.api.paging import page_after
@@ -15,14 +17,21 @@ from fleetward.registry import things as rules
 def create_thing(call: Call) -> dict[str, Any]:
     if "billingGroupName" in call.params:
         raise errors.NotImplementedHere("Fleetward has no billing groups: billingGroupName cannot be given.")
-    attributes = call.params.get("attributePayload", {}).get("attributes", {})
-    with call.transaction() as tx:
-        row = rules.create(tx, call.params["thingName"], attributes, call.params.get("thingTypeName"))
+    try:
+        row = _created(call, call.rooms.view.thing(call.params["thingName"]) is None)
+    except IntegrityError:  # somebody else has it in the store
+        row = _created(call, False)
     return {
         "thingName": row["name"],
         "thingArn": call.rooms.arns.iot("thing", row["name"]),
         "thingId": rules.identity(row["id"], row["name"], row["created_at"]),
     }
+
+
+def _created(call: Call, is_new: bool) -> Mapping[Any, Any]:
+    attributes = call.params.get("attributePayload", {}).get("attributes", {})
+    with call.transaction() as tx:
+        return rules.create(tx, call.params["thingName"], attributes, call.params.get("thingTypeName"), is_new)
 
 
 def describe_thing(call: Call) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from fleetward.model import AverageCriterion, Behavior, Explanation, Millis, Per
 TOPIC_METRICS = frozenset({MESSAGE_SIZE, MESSAGES_SENT})
 """The metrics that topics contribute to: what was published, not what was denied or received."""
 
+_32_BITS = 0xFFFF_FFFF
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -57,16 +59,15 @@ def told(value: Value | np.generic) -> Value:
 
 
 def violation_id(behavior: Behavior, thing: str, device: int, window_start: Millis, epoch: int) -> str:
-    """32 lowercase hexadecimal digits, the same in every replay.
+    """32 lowercase hexadecimal digits, the same in every replay: 8 of the window's second, 8 of the device, 16 hashed.
 
-    `device` tells apart two identities of one name, `epoch` two violations that begin in the same window.
+    So the ids of one close lie side by side in every index, in the order of the devices. `device` tells apart two
+    identities of one name, `epoch` two violations that begin in the same window.
     """
-    parts = (behavior.profile, behavior.name, thing, str(device), str(window_start), str(epoch))
-    digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        encoded = part.encode()
-        digest.update(len(encoded).to_bytes(4, "big") + encoded)
-    return digest.hexdigest()
+    profile, name = behavior.profile, behavior.name
+    parts = f"{len(profile)}:{profile}{len(name)}:{name}{len(thing)}:{thing}{device}/{window_start}/{epoch}"
+    digest = hashlib.blake2b(parts.encode(), digest_size=8).hexdigest()
+    return f"{window_start // 1000 & _32_BITS:08x}{device & _32_BITS:08x}{digest}"
 
 
 def explanation(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -69,6 +69,18 @@ class EnrollMany:
         rows = tuple(things)
         groups = {row.id: row.groups for row in rows if row.groups}
         return cls(now, tuple(row.id for row in rows), tuple(row.name for row in rows), groups)
+
+    @classmethod
+    def merged(cls, several: Sequence[EnrollMany]) -> EnrollMany:
+        """All of them as one, made with the last; of a name that several give, what the last says."""
+        if len(several) == 1:
+            return several[0]
+        rows = {
+            name: Enroll(one.now, id, name, one.groups.get(id, frozenset()))
+            for one in several
+            for id, name in zip(one.ids, one.names, strict=True)
+        }
+        return cls.of(several[-1].now, rows.values())
 
 
 @dataclass(frozen=True, slots=True)

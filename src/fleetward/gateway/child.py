@@ -16,10 +16,6 @@ from fleetward.gateway.step_counter import StepCounter
 READ_BYTES = 256 * 1024
 
 
-class ChildGone(ConnectionError):
-    """The process ended."""
-
-
 class Child:
     """One gateway process, from its launch on. It ends when the house does, however that ends."""
 
@@ -42,13 +38,6 @@ class Child:
         self._closed = False
 
     # --- out ----------------------------------------------------------------------------------------------------------
-
-    def send_all(self, message: object) -> None:
-        """Sends, and waits until the process has room; raises ChildGone. Only before anything is sent by `send`."""
-        try:
-            self._line.sendall(frame(message))
-        except OSError as error:
-            raise ChildGone("the gateway process ended") from error
 
     def send(self, message: object) -> None:
         """Sends, at once if the process has room, and never waits; what has no room follows from a thread."""

@@ -28,6 +28,7 @@ from fleetward.model import (
     Demand,
     GroupRecord,
     PolicyRecord,
+    Record,
     RecordKind,
     ThingRecord,
 )
@@ -56,7 +57,7 @@ class Begin:
 class Fleet:
     """Some of the fleet as it was at the start; an empty one ends it."""
 
-    changes: Sequence[Change]
+    records: Sequence[Record]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from select import POLLIN, poll
@@ -30,7 +30,7 @@ from fleetward.gateway.service import Gateway
 from fleetward.gateway.starting import TlsFiles
 from fleetward.gateway.step_counter import StepCounter
 from fleetward.meter.batch import Batch
-from fleetward.model import Change, Demand, Millis
+from fleetward.model import Demand, Millis, Record
 from fleetward.settings import Settings
 
 log = structlog.get_logger()
@@ -77,10 +77,10 @@ class Line:
             received += data
         return bytes(received)
 
-    def fleet(self) -> Iterator[Change]:
+    def fleet(self) -> Iterator[Sequence[Record]]:
         """The fleet as it was at the start, as it arrives."""
-        while changes := self.receive().changes:
-            yield from changes
+        while records := self.receive().records:
+            yield records
 
     # --- in, on the loop ----------------------------------------------------------------------------------------------
 
@@ -210,7 +210,6 @@ class LinkedGateway(Gateway):
             tls=TlsFiles(*map(Path, begin.tls)),
             durable_file=Path(begin.durable_file) if begin.durable_file else None,
             outlets=line,
-            changes=line.fleet(),
         )
         self._line = line
         self.demand(begin.demand)
@@ -222,7 +221,7 @@ class LinkedGateway(Gateway):
         return super().now()
 
     async def _main(self) -> None:
-        self._take_steps()
+        self._take_fleet(self._line.fleet())
         gc.freeze()  # the fleet stays: looking through it for garbage would halt all packets
         gc.enable()
         self._line.attach(self)

@@ -15,12 +15,12 @@ from typing import Any
 import structlog
 
 from fleetward.arn import Arns
-from fleetward.gateway.child import Child, ChildGone
+from fleetward.gateway.child import Child
 from fleetward.gateway.doors import Arrival, Clock, Command, Outlets, Presence, Refused, Reply
 from fleetward.gateway.frames import Answer, Ask, Begin, Failure, Fleet, Ready, Steps, Stop, parts
 from fleetward.gateway.starting import CannotListen, CannotServe, DurableFileError, GatewayStopped, TlsFiles
 from fleetward.meter.batch import Batch
-from fleetward.model import Change, Demand
+from fleetward.model import Change, Demand, Record
 from fleetward.settings import Settings
 
 log = structlog.get_logger()
@@ -44,8 +44,8 @@ ERRORS: dict[str, type[Exception]] = {kind.__name__: kind for kind in (CannotLis
 class RemoteGateway:
     """A gateway in a process of its own: the house's `Inlets`; `outlets` are called on one thread. Starts once.
 
-    `first` was launched for it. `changes` is the fleet as it is now, `apply` may be called from then on; `fleet` reads
-    it anew. `give_up` is told, on any thread, why there is no gateway any more.
+    `first` was launched for it. What `load` is given before the start is the fleet; `apply` may be called from then on.
+    `fleet` reads it anew. `give_up` is told, on any thread, why there is no gateway any more.
     """
 
     def __init__(
@@ -56,8 +56,7 @@ class RemoteGateway:
         tls: TlsFiles,
         durable_file: Path | None,
         outlets: Outlets,
-        changes: Iterable[Change],
-        fleet: Callable[[], Iterable[Change]],
+        fleet: Callable[[], Iterable[Sequence[Record]]],
         first: Child,
         give_up: Callable[[str], None],
     ) -> None:
@@ -68,7 +67,6 @@ class RemoteGateway:
         self._tls = tls
         self._durable_file = durable_file
         self._outlets = outlets
-        self._changes: Iterable[Change] | None = changes
         self._fleet = fleet
         self._child = first
         self._give_up = give_up
@@ -89,14 +87,17 @@ class RemoteGateway:
             Refused: outlets.refused,
             Answer: self._answer,
         }
+        self._begin()
 
     # --- starting and stopping ----------------------------------------------------------------------------------------
 
+    def load(self, records: Sequence[Record]) -> None:
+        """Sends some of the fleet on ahead, and never waits: the process takes it while the house reads on."""
+        self._child.send(Fleet(records))
+
     def start(self) -> None:
         """Has the process bind the port and serve. Raises CannotServe, and then nothing was started."""
-        changes, self._changes = self._changes, None
-        assert changes is not None
-        self._begin(changes)
+        self._wait()
         self._thread = threading.Thread(target=self._watch, name="gateway", daemon=True)
         self._thread.start()
 
@@ -119,14 +120,15 @@ class RemoteGateway:
         self._child.close()
         self._fail_commands()
 
-    def _begin(self, changes: Iterable[Change]) -> None:
-        """Gives the process all it needs and waits until it serves, taking what it sends meanwhile."""
-        with suppress(ChildGone):  # it says why
-            self._child.send_all(self._beginning())
-            for part in parts(changes):
-                self._child.send_all(Fleet(part))
-            self._child.send_all(Fleet(()))
-            self._open()
+    def _begin(self) -> None:
+        tls, durable = self._tls, self._durable_file
+        files = str(tls.certificate), str(tls.key), str(tls.authority)
+        self._child.send(Begin(self._settings, self._arns, files, str(durable) if durable else None, self._demand))
+
+    def _wait(self) -> None:
+        """Says that the fleet is complete and waits until the process serves, taking what it sends meanwhile."""
+        self._child.send(Fleet(()))
+        self._open()
         for message in self._child.receive():
             match message:
                 case Ready(port):
@@ -137,11 +139,6 @@ class RemoteGateway:
                 case _:
                     self._handle(message)
         raise CannotServe(f"the gateway process ended with exit code {self._child.close()} (see the log)")
-
-    def _beginning(self) -> Begin:
-        tls, durable = self._tls, self._durable_file
-        files = str(tls.certificate), str(tls.key), str(tls.authority)
-        return Begin(self._settings, self._arns, files, str(durable) if durable else None, self._demand)
 
     def _open(self) -> None:
         """What was held back goes to the process before it lets anybody in."""
@@ -248,7 +245,12 @@ class RemoteGateway:
                     return False
                 self._held.clear()  # the fleet that is about to be read holds it
                 self._child = Child()
-            self._begin(self._fleet())
+            self._begin()
+            for records in self._fleet():
+                if self._stopping.is_set():
+                    return False
+                self.load(records)
+            self._wait()
         except Exception as error:
             with self._lock:
                 self._serving = False

@@ -29,7 +29,7 @@ from fleetward.gateway.tls import Tls, server_context
 from fleetward.gateway.trust import Trust
 from fleetward.meter.batch import TICK_MILLIS
 from fleetward.meter.meter import Meter
-from fleetward.model import Change, Demand, Millis
+from fleetward.model import Change, Demand, Millis, Record
 from fleetward.registry.view import FleetView
 from fleetward.settings import Settings
 
@@ -43,8 +43,8 @@ STOP_SECONDS = 3.0
 class Gateway:
     """The MQTT gateway on a thread of its own: the house's `Inlets`; `outlets` are called on that thread. Starts once.
 
-    `durable_file` keeps sessions, queued and retained messages; None keeps them in memory only. `changes` is the fleet
-    as it is now; `apply` may be called from then on.
+    `durable_file` keeps sessions, queued and retained messages; None keeps them in memory only. What `load` is
+    given before the start is the fleet; `apply` may be called from then on.
     """
 
     def __init__(
@@ -55,7 +55,6 @@ class Gateway:
         tls: TlsFiles,
         durable_file: Path | None,
         outlets: Outlets,
-        changes: Iterable[Change] = (),
     ) -> None:
         self.port = settings.mqtt_port
         self._settings = settings
@@ -64,7 +63,8 @@ class Gateway:
         self._tls = tls
         self._durable_file = durable_file
         self._outlets = outlets
-        self._steps: deque[Iterable[Change]] = deque([changes])
+        self._fleet: list[Sequence[Record]] = []
+        self._steps: deque[Sequence[Change]] = deque()
         self._durable: Durable = NullDurable()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -74,6 +74,10 @@ class Gateway:
         self._awaited: dict[asyncio.Future[Reply], asyncio.AbstractEventLoop] = {}
 
     # --- starting and stopping, from the house's thread ---------------------------------------------------------------
+
+    def load(self, records: Sequence[Record]) -> None:
+        """Takes some of the fleet as it stands."""
+        self._fleet.append(records)
 
     def start(self) -> None:
         """Binds the port and serves. Raises CannotListen, or DurableFileError, and then nothing was started."""
@@ -217,6 +221,8 @@ class Gateway:
         self._stopping = asyncio.Event()
         self._loop = loop
         self._meet()
+        self._take_fleet(self._fleet)
+        self._fleet.clear()
         self._apply()
         serving = asyncio.create_task(self._listener.serve())
         self._on_tick()
@@ -240,6 +246,11 @@ class Gateway:
     def _meet(self) -> None:
         self.now()  # hands over what was counted by the demand before
         self._meter.meet(self._demand)
+
+    def _take_fleet(self, fleet: Iterable[Sequence[Record]]) -> None:
+        for records in fleet:
+            self._guard.view.load(records)
+            self._trust.load(records)
 
     def _apply(self) -> None:
         self._take_steps()

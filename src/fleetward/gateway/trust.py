@@ -8,8 +8,9 @@ what was removed from the registry is refused a moment later all the same.
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterable
 
-from fleetward.model import AuthorityRecord, CertificateRecord, Change
+from fleetward.model import AuthorityRecord, CertificateRecord, Change, Record
 
 
 class Trust:
@@ -21,9 +22,16 @@ class Trust:
 
     def apply(self, change: Change) -> None:
         """Takes one step of the feed; handshakes that begin after it know it."""
-        record = change.record
-        if not isinstance(record, CertificateRecord | AuthorityRecord) or record.pem is None:
-            return
-        if record.id not in self._trusted:
-            self._context.load_verify_locations(cadata=record.pem)
-            self._trusted.add(record.id)
+        if change.record is not None:
+            self.load([change.record])
+
+    def load(self, records: Iterable[Record]) -> None:
+        """Takes records as they stand."""
+        for record in records:
+            if isinstance(record, CertificateRecord | AuthorityRecord) and record.pem is not None:
+                self._trust(record.id, record.pem)
+
+    def _trust(self, id: str, pem: str) -> None:
+        if id not in self._trusted:
+            self._context.load_verify_locations(cadata=pem)
+            self._trusted.add(id)

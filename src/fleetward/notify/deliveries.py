@@ -5,6 +5,7 @@ A delivery under way is marked only in the deliverer's memory, so that after a c
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 from fleetward.model import Millis
 from fleetward.notify.channels.http import masked
 from fleetward.notify.records import Delivery, Kind, Message, Status, Subscription
+from fleetward.store.bulk import execute_many
 from fleetward.store.database import Reader, Transaction
 from fleetward.store.tables.notify import deliveries, messages
 
@@ -32,7 +34,7 @@ def store(tx: Transaction, given: Sequence[Message]) -> list[Message]:
     for known in tx.execute(_KNOWN, {"ids": list(news)}).scalars().all():
         del news[known]
     if news:
-        tx.execute(_STORE, [_row(message) for message in news.values()])
+        execute_many(tx, _STORE, [_row(message) for message in news.values()])
     return list(news.values())
 
 
@@ -44,7 +46,7 @@ def _row(message: Message) -> dict[str, Any]:
         "text": message.text,
         "subject": message.subject,
         "structure": message.structure,
-        "attributes": message.attributes,
+        "attributes": json.dumps(message.attributes) if message.attributes else "{}",
         "email_subject": message.email_subject,
         "email_text": message.email_text,
         "created_at": message.created_at,
@@ -55,12 +57,14 @@ def add(tx: Transaction, addressed: Sequence[tuple[Message, Subscription]]) -> N
     """One delivery, due at once, of each kept message to the subscription beside it."""
     if not addressed:
         return
+    readers = {subscription.id: subscription for _, subscription in addressed}
+    endpoints = {id: masked(subscription.endpoint) for id, subscription in readers.items()}
     rows = [
         {
             "message_id": message.id,
             "subscription_id": subscription.id,
             "protocol": subscription.protocol,
-            "endpoint": masked(subscription.endpoint),
+            "endpoint": endpoints[subscription.id],
             "status": Status.PENDING.value,
             "attempts": 0,
             "next_at": tx.now,
@@ -68,7 +72,7 @@ def add(tx: Transaction, addressed: Sequence[tuple[Message, Subscription]]) -> N
         }
         for message, subscription in addressed
     ]
-    tx.execute(_ADD, rows)
+    execute_many(tx, _ADD, rows)
     tx.touch("delivery")
 
 

@@ -44,11 +44,14 @@ class _Keys:
 
     keys: Mapping[str, _Keys | _Conditions]
     alternatives: tuple[tuple[_Keys, ...], ...] = ()
+    nesting: bool = False
 
     def match(self, value: Any) -> bool:
         if isinstance(value, list):
             return any(self.match(each) for each in value)
         found = value if isinstance(value, dict) else {}
+        if self.nesting and "." in "".join(found):
+            found = _unfolded(found)
         return all(rule.match(found.get(key, _MISSING)) for key, rule in self.keys.items()) and all(
             any(one.match(found) for one in group) for group in self.alternatives
         )
@@ -65,7 +68,7 @@ class FilterPolicy:
     def wants(self, text: str, attributes: Mapping[str, Mapping[str, str]]) -> bool:
         """Whether a message with this text and these attributes ({name: {"Type", "Value"}}) is to be delivered."""
         try:
-            values = _of_attributes(attributes) if self.scope == ATTRIBUTES else _nested(json.loads(text))
+            values = _of_attributes(attributes) if self.scope == ATTRIBUTES else json.loads(text)
             return isinstance(values, dict) and self.rules.match(values)
         except (ValueError, RecursionError):
             return False
@@ -105,7 +108,7 @@ def _keys(document: Mapping[str, Any], nesting: bool) -> _Keys:
             raise Malformed("Empty objects are not allowed")
         else:
             keys[key] = _keys(value, nesting)
-    return _Keys(keys, tuple(alternatives))
+    return _Keys(keys, tuple(alternatives), nesting)
 
 
 def _is_or(key: str, value: Any) -> bool:
@@ -194,7 +197,7 @@ def _leaves(value: Any) -> list[Any]:
 
 
 def _nested(value: Any) -> Any:
-    """`{"a.b": v}` means the same as `{"a": {"b": v}}`, in policies and in bodies."""
+    """`{"a.b": v}` means the same as `{"a": {"b": v}}`, in policies and (unfolded as far as one looks) in bodies."""
     if isinstance(value, list):
         return [_nested(each) for each in value]
     if not isinstance(value, dict):

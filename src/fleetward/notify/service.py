@@ -25,6 +25,8 @@ from fleetward.store.database import Database, Reader, Transaction
 log = structlog.get_logger()
 
 FORGET_EVERY = 3600.0
+BREATH = 0.01
+"""Seconds between two of many transactions in which messages are forgotten."""
 
 
 class Notifier:
@@ -77,12 +79,13 @@ class Notifier:
 
     async def _forget(self) -> None:
         while True:
+            forgotten = 0
             try:
                 with self._database.transaction(self._clock()) as tx:
-                    retention.forget(tx)
+                    forgotten = retention.forget(tx)
             except Exception:
                 log.exception("forgetting_failed")
-            await asyncio.sleep(FORGET_EVERY)
+            await asyncio.sleep(FORGET_EVERY if forgotten < retention.AT_ONCE else BREATH)
 
     # --- publishing ---------------------------------------------------------------------------------------------------
 

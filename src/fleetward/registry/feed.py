@@ -20,7 +20,7 @@ from fleetward.model import (
     RecordKind,
     ThingRecord,
 )
-from fleetward.store.database import Database, Reader, Touch
+from fleetward.store.database import Database, Reader, Touched
 from fleetward.store.tables import registry as tables
 
 Subscriber: TypeAlias = Callable[[Sequence[Change]], None]
@@ -41,36 +41,24 @@ class Feed:
         self._lock = threading.Lock()
         database.before_commit(self._read)
 
-    def subscribe(self, subscriber: Subscriber) -> list[Change]:
-        """Returns the whole fleet; every step after that goes to `subscriber`, on the committing thread."""
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Every step from now on goes to `subscriber`, on the committing thread; `read_fleet` tells what was before."""
         with self._lock:
             self._subscribers.append(subscriber)
-            return self._everything()
 
-    def fleet(self) -> Iterator[Change]:
-        """The whole fleet once more, for a subscriber that lost it and takes every step since the call after it."""
-        version = self._version
-        with self._database.read() as look:
-            for kind, key, record in read_all(look):
-                yield Change(version, kind, key, record)
-
-    def _read(self, look: Reader, touched: Sequence[Touch]) -> Callable[[], None] | None:
+    def _read(self, look: Reader, touched: Touched) -> Callable[[], None] | None:
         """Reads what a transaction made of the records that it touched, to be published once that is committed."""
-        mine = [(RecordKind(kind), key) for kind, key in touched if kind in _KINDS]
+        mine = {(RecordKind(kind), key): record for (kind, key), record in touched.items() if kind in _KINDS}
         if not mine:
             return None
-        records = read_records(look, mine)
-        return partial(self._publish, [(kind, key, records.get((kind, key))) for kind, key in mine])
+        mine |= read_records(look, [place for place, record in mine.items() if record is None])
+        return partial(self._publish, [(kind, key, record) for (kind, key), record in mine.items()])
 
     def _publish(self, records: Sequence[tuple[RecordKind, str, Record | None]]) -> None:
         with self._lock:
             changes = [self._change(*record) for record in records]
             for subscriber in self._subscribers:
                 subscriber(changes)
-
-    def _everything(self) -> list[Change]:
-        with self._database.read() as look:
-            return [self._change(kind, key, record) for kind, key, record in read_all(look)]
 
     def _change(self, kind: RecordKind, key: str, record: Record | None) -> Change:
         self._version += 1
@@ -80,7 +68,7 @@ class Feed:
 def read_records(look: Reader, wanted: Sequence[tuple[RecordKind, str]]) -> dict[tuple[RecordKind, str], Record]:
     """The records under (kind, key) as they stand now; those that there are."""
     found: dict[tuple[RecordKind, str], Record] = {}
-    for kind, read in _READERS.items():
+    for kind, read in READERS.items():
         keys = [key for of_kind, key in wanted if of_kind is kind]
         for start in range(0, len(keys), KEYS_AT_ONCE):
             found |= {(kind, key): record for key, record in read(look, keys[start : start + KEYS_AT_ONCE])}
@@ -90,13 +78,6 @@ def read_records(look: Reader, wanted: Sequence[tuple[RecordKind, str]]) -> dict
 def read_record(look: Reader, kind: RecordKind, key: str) -> Record | None:
     """The record under (kind, key) as it stands now, or None when there is none."""
     return read_records(look, [(kind, key)]).get((kind, key))
-
-
-def read_all(look: Reader) -> Iterator[tuple[RecordKind, str, Record]]:
-    """Every record: policies before what they are attached to, things last."""
-    for kind, read in _READERS.items():
-        for key, record in read(look, None):
-            yield kind, key, record
 
 
 _Rows: TypeAlias = Iterator[tuple[str, Record]]
@@ -161,9 +142,11 @@ _CERTIFICATES = _Query(sa.select(_certificates.id, _certificates.status, _text),
 def _read_certificates(look: Reader, ids: Keys) -> _Rows:
     policies = _policies_of(look, "cert", ids)
     attached, exclusive = _attachments(look, ids)
+    same: dict[tuple[str, ...], tuple[str, ...]] = {}  # of a million certificates most have the policies of others
     for key, status, text in _CERTIFICATES.rows(look, ids):
         things = frozenset(attached.get(key, ()))
         of_key = tuple(policies.get(key, ()))
+        of_key = same.setdefault(of_key, of_key)
         yield key, CertificateRecord(key, status == "ACTIVE", of_key, things, exclusive.get(key), text)
 
 
@@ -193,14 +176,14 @@ def _read_things(look: Reader, names: Keys) -> _Rows:
         yield name, ThingRecord(name, id, type_name, attributes, groups, version, created_at)
 
 
-_READERS: Mapping[RecordKind, Callable[[Reader, Keys], _Rows]] = {
+READERS: Mapping[RecordKind, Callable[[Reader, Keys], _Rows]] = {
     RecordKind.POLICY: _read_policies,
     RecordKind.GROUP: _read_groups,
     RecordKind.AUTHORITY: _read_authorities,
     RecordKind.CERTIFICATE: _read_certificates,
     RecordKind.THING: _read_things,
 }
-"""In the order in which the whole fleet is read."""
+"""Policies before what they are attached to, things last."""
 
 
 _principals = tables.thing_principals.c

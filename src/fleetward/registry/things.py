@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
 
 from fleetward import errors
-from fleetward.model import Millis
+from fleetward.model import Millis, ThingRecord
 from fleetward.registry import thing_attributes, thing_types
 from fleetward.registry.names import near_name
 from fleetward.store.database import Reader, Transaction
@@ -58,11 +58,18 @@ def by_name(look: Reader, limit: int, after: str | None, type_name: str | None =
 
 
 def create(
-    tx: Transaction, name: str, attributes: Mapping[str, str] | None = None, type_name: str | None = None
+    tx: Transaction,
+    name: str,
+    attributes: Mapping[str, str] | None = None,
+    type_name: str | None = None,
+    is_new: bool = False,
 ) -> Mapping[Any, Any]:
-    """Creates the thing and returns its row; the same configuration again succeeds, another one is a conflict."""
+    """Creates the thing and returns its row; the same configuration again succeeds, another one is a conflict.
+
+    With `is_new` nobody looks whether there is such a thing; should there be one, this raises IntegrityError.
+    """
     wanted = _without_empty(attributes or {})
-    existing = find(tx, name)
+    existing = None if is_new else find(tx, name)
     if existing is not None:
         if (existing["attributes"], existing["type_name"]) != (wanted, type_name):
             raise errors.ResourceAlreadyExists(
@@ -73,10 +80,10 @@ def create(
     thing_attributes.check(wanted, type_name)
     searchable = None if type_name is None else thing_types.usable(tx, type_name)["searchable_attributes"]
     row = {"name": name, "attributes": wanted, "type_name": type_name, "version": 1, "created_at": tx.now}
-    made = tx.execute(_INSERT, row).scalar_one()
+    id = tx.execute(_INSERT, row).scalar_one()
     thing_attributes.index(tx, name, wanted, searchable)
-    tx.touch("thing", name)
-    return {**row, "id": made}
+    tx.touch("thing", name, ThingRecord(name, id, type_name, wanted, created_at=tx.now))
+    return {**row, "id": id}
 
 
 def update(

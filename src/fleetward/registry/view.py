@@ -37,8 +37,21 @@ class FleetView:
         """Policies whose stored document this version refuses; each denies everything until it is replaced."""
         self._members: defaultdict[str, set[str]] = defaultdict(set)
         self._children: defaultdict[str, set[str]] = defaultdict(set)
-        self._attached: defaultdict[str, set[str]] = defaultdict(set)
+        self._attached: dict[str, tuple[str, ...]] = {}  # a set for each of a million things takes 200 MB
         self._isolation: dict[str, bool] = {}
+
+    def load(self, records: Iterable[Record]) -> None:
+        """Takes some of the fleet as it stands, before any step of the feed."""
+        for record in records:
+            match record:
+                case ThingRecord():
+                    self._put_thing(record.name, record)
+                case CertificateRecord():
+                    self._put_certificate(record.id, record)
+                case GroupRecord():
+                    self._put_group(record.name, record)
+                case PolicyRecord():
+                    self._put_policy(record.name, record)
 
     def apply(self, change: Change) -> None:
         """Takes one step of the feed."""
@@ -227,11 +240,16 @@ class FleetView:
     def _put_certificate(self, certificate_id: str, record: Record | None) -> None:
         before = self._certificates.pop(certificate_id, None)
         for thing in before.things if before else ():
-            self._attached[thing].discard(certificate_id)
+            self._detach(thing, certificate_id)
         if isinstance(record, CertificateRecord):
             self._certificates[certificate_id] = record
             for thing in record.things:
-                self._attached[thing].add(certificate_id)
+                self._attached[thing] = (*self._attached.get(thing, ()), certificate_id)
+
+    def _detach(self, thing: str, certificate_id: str) -> None:
+        left = tuple(other for other in self._attached.pop(thing) if other != certificate_id)
+        if left:
+            self._attached[thing] = left
 
     def _put_policy(self, name: str, record: Record | None) -> None:
         self._policies.pop(name, None)

@@ -7,8 +7,8 @@ alert deliverer and the scheduler learn that there is something to do without kn
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, CursorResult, Engine, RowMapping
 from sqlalchemy.sql import Executable
 
-from fleetward.model import Millis
+from fleetward.model import Millis, Record
 from fleetward.store.trail import SYSTEM, Actor, Ledger
 
 Touch: TypeAlias = tuple[str, str]
@@ -26,7 +26,10 @@ Touch: TypeAlias = tuple[str, str]
 
 CommitListener: TypeAlias = Callable[[Sequence[Touch]], None]
 
-Preparation: TypeAlias = "Callable[[Reader, Sequence[Touch]], Callable[[], None] | None]"
+Touched: TypeAlias = "Mapping[Touch, Record | None]"
+"""What a transaction touched, in the order in which it did so first, and what became of it where that is known."""
+
+Preparation: TypeAlias = "Callable[[Reader, Touched], Callable[[], None] | None]"
 """Looks at a change that is complete but not committed; returns what is to be done once it is."""
 
 
@@ -55,14 +58,15 @@ class Transaction(Reader):
     """One atomic change, made at `now`; nobody sees it, and no listener is called, before it commits."""
 
     now: Millis
-    touched: dict[Touch, None] = field(default_factory=dict)
+    touched: dict[Touch, Record | None] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
 
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[*tuple[Any, ...]]:
         return self.ledger.execute(self.connection, statement, parameters)
 
-    def touch(self, kind: str, key: str = "") -> None:
-        self.touched[(kind, key)] = None
+    def touch(self, kind: str, key: str = "", record: Record | None = None) -> None:
+        """Notes a change, to be read back before the commit unless it is known that it made this `record`."""
+        self.touched[(kind, key)] = record
 
 
 class Database:
@@ -83,7 +87,7 @@ class Database:
 
         All listeners have heard of a commit before its `transaction()` returns, whatever happens to one of them.
         """
-        self.before_commit(lambda _, touched: partial(listener, touched))
+        self.before_commit(lambda _, touched: partial(listener, tuple(touched)))
 
     def before_commit(self, preparation: Preparation) -> None:
         """As `on_commit`, for one that must read in the transaction itself what became of what it touched."""
@@ -111,20 +115,27 @@ class Database:
                 yield transaction
                 transaction.ledger.write(connection, now, actor)
                 prepared = self._prepare(transaction)
-            with ExitStack() as steps:
-                for step in reversed(prepared):
-                    steps.callback(step)
+            _take_all(iter(prepared))
 
     def _prepare(self, transaction: Transaction) -> list[Callable[[], None]]:
         """What is to be done after the commit, in its order."""
-        touched = tuple(transaction.touched)
-        if not touched:
+        if not transaction.touched:
             return []
-        steps = (prepare(transaction, touched) for prepare in self._preparations)
+        steps = (prepare(transaction, transaction.touched) for prepare in self._preparations)
         return [step for step in steps if step is not None]
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _take_all(steps: Iterator[Callable[[], None]]) -> None:
+    """Takes every step, also those behind one that fails."""
+    for step in steps:
+        try:
+            step()
+        except BaseException:
+            _take_all(steps)
+            raise
 
 
 def sqlite_url(path: Path) -> str:
