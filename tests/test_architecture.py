@@ -36,6 +36,8 @@ CORE = (
     "shadows/document.py",
     "shadows/request.py",
     "shadows/answers.py",
+    "console/condition.py",
+    "console/profile_draft.py",
     "gateway/codec.py",
     "gateway/broker.py",
     "gateway/guard.py",

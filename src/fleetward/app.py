@@ -10,7 +10,7 @@ import contextlib
 import gc
 import socket
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,10 +35,13 @@ from fleetward.gateway.doors import Arrival, Clock, Presence, Refused
 from fleetward.gateway.remote import RemoteGateway
 from fleetward.gateway.starting import CannotListen, CannotServe, TlsFiles
 from fleetward.meter.batch import Batch
+from fleetward.meter.pulse import Pulse
 from fleetward.model import Change, Millis, RecordKind
 from fleetward.notify.service import Notifier
 from fleetward.notify.signature import Signer
 from fleetward.pipeline import Pipeline, enrolments, releases
+from fleetward.registry.activity import CONNECTED, DISCONNECTED, REFUSED, Event
+from fleetward.registry.activity_log import ActivityLog
 from fleetward.registry.authority import Authority
 from fleetward.registry.connectivity import Connectivity
 from fleetward.registry.feed import Feed
@@ -96,6 +99,7 @@ class House:
         self.arns = Arns(settings.region, settings.account_id)
         self._endpoint_url = endpoint_url
         self._give_up = give_up
+        self.pulse = Pulse()
         self._closing = contextlib.AsyncExitStack()
 
     async def open(self) -> None:
@@ -206,6 +210,9 @@ class House:
         self._closing.callback(self.pipeline.stop)
         self.isolation = IsolationWatch(self.view)
         self.connectivity = Connectivity()
+        self.activity = ActivityLog(self.database, self.clock)
+        await self.activity.start()
+        self._closing.push_async_callback(self.activity.stop)
         self.pipeline.supply(self.gateway.demand)
         self._carry_through_isolations()
         self.shadows = Shadows(self.database, self.clock, self.gateway.command)
@@ -293,6 +300,7 @@ class House:
 
     def batch(self, batch: Batch) -> None:
         """Door 1, on a thread of the gateway's."""
+        self.pulse.note(batch)
         self.pipeline.put(batch)
 
     def arrival(self, arrival: Arrival) -> None:
@@ -303,6 +311,9 @@ class House:
     def presence(self, presence: Presence) -> None:
         """Door 2, on a thread of the gateway's."""
         self.connectivity.note(presence)
+        self._note_activity(
+            presence, CONNECTED if presence.connected else DISCONNECTED, presence.device, presence.reason
+        )
         telemetry.SESSIONS.inc(1 if presence.connected else -1)
         told = log.info if presence.reason in ENDED_BY_US else log.debug
         told("presence", client_id=presence.client_id, connected=presence.connected, reason=presence.reason)
@@ -310,6 +321,8 @@ class House:
     def refused(self, refused: Refused) -> None:
         """Door 2, on a thread of the gateway's."""
         telemetry.REFUSED.inc()
+        thing = self.view.association(refused.certificate_id, refused.client_id)
+        self._note_activity(refused, REFUSED, thing.name if thing else refused.client_id, refused.why)
         log.info(
             "connect_refused",
             client_id=refused.client_id[:128],
@@ -318,11 +331,18 @@ class House:
             why=refused.why,
         )
 
+    def _note_activity(self, about: Presence | Refused, event: str, thing: str, reason: str) -> None:
+        client_id, certificate_id = about.client_id[:128], about.certificate_id[:64]
+        self.activity.note(
+            Event(thing[:128], about.time, event, client_id, certificate_id, about.address[:64], reason[:256])
+        )
+
     # --- the door -----------------------------------------------------------------------------------------------------
 
-    def door(self) -> ASGIApp:
-        """What answers the HTTP port."""
-        rooms = Rooms(
+    @cached_property
+    def rooms(self) -> Rooms:
+        """What operations are given."""
+        return Rooms(
             database=self.database,
             arns=self.arns,
             clock=self.clock,
@@ -337,9 +357,14 @@ class House:
             functions=self.functions,
             shadows=self.shadows,
             connectivity=self.connectivity,
+            isolation=self.isolation,
+            pulse=self.pulse,
         )
+
+    def door(self) -> ASGIApp:
+        """What answers the HTTP port for programs."""
         pages = {self.notifier.certificate_path: self._signing_certificate, "/metrics": self._metrics}
-        return make_door(rooms, pages)
+        return make_door(self.rooms, pages)
 
     @property
     def api_ca_file(self) -> Path | None:

@@ -215,6 +215,12 @@ class NoSuchEntity(Refusal):
     code, status = "NoSuchEntityException", 404
 
 
+class PasswordPolicyViolation(Refusal):
+    """IAM: `PasswordPolicyViolation`, 400."""
+
+    code, status = "PasswordPolicyViolationException", 400
+
+
 class EntityAlreadyExists(Refusal):
     """IAM: `EntityAlreadyExists`, 409."""
 

@@ -18,10 +18,12 @@ import uvicorn
 import uvloop
 
 from fleetward import logs
+from fleetward.api.call import Rooms
 from fleetward.api.connection import HttpConnection
 from fleetward.api.door import ASGIApp, Message, Receive, Send
 from fleetward.app import CannotStart, House
 from fleetward.client import LOCK_FILE, SERVER_FILE, ServerInfo
+from fleetward.console.web import Console, is_in_console
 from fleetward.gateway.doors import LoadCertificate
 from fleetward.registry.renewal import Port, Renewal
 from fleetward.settings import Settings
@@ -47,6 +49,7 @@ class Server:
         self._house: House | None = None
         self._door: ASGIApp | None = None
         self._open = asyncio.Event()
+        self._console = Console(self._rooms)
 
     async def start(self) -> None:
         """Takes the folder and the port, opens the house and serves; raises CannotStart with nothing left running."""
@@ -55,6 +58,7 @@ class Server:
             listening = self._bind()
             await self._open_house()
             self._closing.push_async_callback(self._close_house)
+            self._closing.push_async_callback(self._console.close)
             await self._serve(listening)
             await self._look_after_certificates()
             self.info().save(self._folder)
@@ -133,6 +137,7 @@ class Server:
             access_log=False,
             lifespan="off",
             server_header=False,
+            proxy_headers=False,  # whoever connects from loopback could claim any address
             ssl_certfile=certificate,
             ssl_keyfile=key,
         )
@@ -184,7 +189,12 @@ class Server:
             return
         await self._open.wait()
         assert self._door is not None
-        await self._door(scope, receive, send)
+        answer = self._console if is_in_console(scope) else self._door
+        await answer(scope, receive, send)
+
+    def _rooms(self) -> Rooms:
+        assert self._house is not None
+        return self._house.rooms
 
     async def _stop_serving(self, serving: asyncio.Task[None]) -> None:
         self._http.should_exit = True

@@ -12,11 +12,14 @@ from typing import Any
 from botocore.model import OperationModel
 from model_inputs import Params, valid
 from stock import BEHAVIOR, HOUR, Stock, id_of
-from stock_access import ALLOW_TEXT, TRUST_TEXT
+from stock_access import ALLOW_TEXT, PASSWORD, TRUST_TEXT
 
 Make = Callable[[Stock], Any]
 
 PROFILE_TEXT = json.dumps({"securityProfileName": "P", "behaviors": [BEHAVIOR]})
+
+CALLERS: dict[str, Make] = {"iam.ChangePassword": Stock.person_client}
+"""Whose client makes a call that the root user cannot make."""
 
 EXISTING: dict[str, dict[str, Make]] = {
     "iot": {
@@ -57,7 +60,13 @@ EXISTING: dict[str, dict[str, Make]] = {
         "AssumeRolePolicyDocument": lambda _: TRUST_TEXT,
     },
     "sts": {"RoleArn": Stock.role_arn},
-    "fleetward": {"thingName": Stock.thing, "violationId": Stock.violation},
+    "fleetward": {
+        "thingName": Stock.thing,
+        "violationId": Stock.violation,
+        "topicArn": Stock.topic,
+        "functionName": Stock.function,
+        "path": lambda _: "main.py",
+    },
 }
 """Service → required member → how something that exists is made for it; not for the name of what is created."""
 
@@ -127,6 +136,12 @@ INPUTS: dict[str, Callable[[Stock], Params]] = {
     "iot.SetLoggingOptions": lambda s: {"loggingOptionsPayload": {"roleArn": s.role_arn(), "logLevel": "WARN"}},
     "iot.GetV2LoggingOptions": logging_configured,
     "iot.GetThingConnectivityData": lambda s: {"thingName": s.connected()},
+    # fleetward
+    "fleetward.DescribeAuthorization": lambda s: {
+        "thingName": s.thing(),
+        "actionType": "PUBLISH",
+        "resource": s.arn("topic/a"),
+    },
     # iot-data
     "iot-data.GetRetainedMessage": lambda s: {"topic": s.retained()},
     "iot-data.DeleteConnection": lambda s: {"clientId": s.connected()},
@@ -172,12 +187,20 @@ INPUTS: dict[str, Callable[[Stock], Params]] = {
     "iam.GetAccessKeyLastUsed": lambda s: {"AccessKeyId": s.access_key()["AccessKeyId"]},
     "iam.ListAccessKeys": lambda s: {"UserName": s.access_key()["UserName"]},
     "iam.UpdateAssumeRolePolicy": lambda s: {"RoleName": s.role(), "PolicyDocument": TRUST_TEXT},
+    "iam.CreateLoginProfile": lambda s: {"UserName": s.user(), "Password": PASSWORD},
+    "iam.GetLoginProfile": Stock.person,
+    "iam.UpdateLoginProfile": Stock.person,
+    "iam.DeleteLoginProfile": Stock.person,
+    "iam.ChangePassword": lambda _: {"OldPassword": PASSWORD, "NewPassword": f"{PASSWORD}!"},
     "sts.GetAccessKeyInfo": lambda s: {"AccessKeyId": s.access_key()["AccessKeyId"]},
     "iam.CreateAccessKey": lambda s: {"UserName": s.user()},
     "iam.GetPolicyVersion": lambda s: {"PolicyArn": s.managed_policy(), "VersionId": "v1"},
     "iam.DeletePolicyVersion": lambda s: {"PolicyArn": s.managed_policy(2), "VersionId": "v2"},
     "iam.SetDefaultPolicyVersion": lambda s: {"PolicyArn": s.managed_policy(2), "VersionId": "v2"},
     # fleetward
+    "fleetward.WatchTopics": lambda s: {"topicFilters": ["a/#", "b/+/c"]},
+    "fleetward.GetWatchedMessages": lambda s: {"watchId": s.watch()},
+    "fleetward.UnwatchTopics": lambda s: {"watchId": s.watch()},
     "fleetward.LintSecurityProfile": lambda s: {"profile": PROFILE_TEXT, "targetArns": [s.arn("all/things")]},
     "fleetward.BacktestSecurityProfile": lambda s: {"profile": PROFILE_TEXT, "targetArns": [s.arn("all/things")]},
     "fleetward.ReleaseThing": Stock.quarantined,

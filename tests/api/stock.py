@@ -84,6 +84,10 @@ class Stock(ServiceStock):
         self.fleetward.quarantine_thing(**found)
         return found
 
+    def watch(self) -> str:
+        watch: str = self.fleetward.watch_topics(topicFilters=["a/#"])["watchId"]
+        return watch
+
     def profile(self) -> str:
         name = self.name("Profile")
         self.iot.create_security_profile(securityProfileName=name, behaviors=[BEHAVIOR])

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import boto3
+
 from running_server import RunningServer
 
 TRUST = {
@@ -14,6 +16,7 @@ TRUST = {
     "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}],
 }
 ALLOW = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}]}
+PASSWORD = "Correct-horse-1"
 TRUST_TEXT, ALLOW_TEXT = json.dumps(TRUST), json.dumps(ALLOW)
 
 
@@ -48,6 +51,20 @@ class AccessStock:
     def access_key(self) -> dict[str, str]:
         user = self.user()
         return {"UserName": user, "AccessKeyId": self.iam.create_access_key(UserName=user)["AccessKey"]["AccessKeyId"]}
+
+    def person(self) -> dict[str, str]:
+        """A user who can sign in to the console."""
+        user = self.user()
+        self.iam.create_login_profile(UserName=user, Password=PASSWORD)
+        return {"UserName": user}
+
+    def person_client(self) -> Any:
+        """The iam client of a user who can sign in to the console."""
+        user = self.person()["UserName"]
+        self.iam.attach_user_policy(UserName=user, PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
+        key = self.iam.create_access_key(UserName=user)["AccessKey"]
+        session = boto3.Session(key["AccessKeyId"], key["SecretAccessKey"], region_name=self.server.info.region)
+        return session.client("iam", endpoint_url=self.server.info.endpoint_url)
 
     def managed_policy(self, versions: int = 1) -> str:
         made = self.iam.create_policy(PolicyName=self.name("Managed"), PolicyDocument=ALLOW_TEXT)["Policy"]["Arn"]

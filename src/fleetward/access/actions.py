@@ -207,6 +207,8 @@ IAM = _table(
     (on("{UserName:user}", "user{NewPath}{NewUserName}|user{NewPath}{UserName}|{NewUserName:user}"), "UpdateUser"),
     (USER, "CreateAccessKey UpdateAccessKey DeleteAccessKey ListAccessKeys"),
     (on("{AccessKeyId:key_owner}"), "GetAccessKeyLastUsed"),
+    (USER, "CreateLoginProfile GetLoginProfile UpdateLoginProfile DeleteLoginProfile"),
+    (on("{CALLER}"), "ChangePassword"),
     (USER, "PutUserPolicy GetUserPolicy DeleteUserPolicy ListUserPolicies ListAttachedUserPolicies"),
     (on("{UserName:user}", iam_PolicyARN=WITH_POLICY), "AttachUserPolicy DetachUserPolicy"),
     (on("role{Path}{RoleName}|role/{RoleName}"), "CreateRole"),
@@ -228,7 +230,17 @@ STS = _table(
 
 FLEETWARD = _table(
     (on("arn:aws:iot:{REGION}:{ACCOUNT}:thing/{thingName}"), "QuarantineThing ReleaseThing"),
-    (NONE, "ListViolations DescribeViolation ListOutbox ListTrail LintSecurityProfile BacktestSecurityProfile"),
+    (on("arn:aws:iot:{REGION}:{ACCOUNT}:thing/{thingName}"), "DescribeDevice DescribeAuthorization ListActivity"),
+    (NONE, "DescribeFleet ListThingsByName ListCertificatesById GetCertificateAuthority"),
+    (NONE, "ListViolations DescribeViolation DescribeViolationMetric ListOutbox ListTrail"),
+    (NONE, "LintSecurityProfile BacktestSecurityProfile"),
+    (on("arn:aws:iot:{REGION}:{ACCOUNT}:topicfilter/{topicFilters.*}", action="iot:Subscribe"), "WatchTopics"),
+    (FREE, "GetWatchedMessages UnwatchTopics"),  # whose watch it is counts, and iot:Receive for each message
+    (on("{topicArn}"), "ListDeliveries"),
+    (on("{functionName:function}"), "ListFunctionRuns ListFunctionTriggers"),
+    # A source is shown and changed under the same permissions as through AWS's operations.
+    (on("{functionName:function}", action="lambda:GetFunction"), "ListFunctionFiles DescribeFunctionFile"),
+    (on("{functionName:function}", action="lambda:UpdateFunctionCode"), "UpdateFunctionFile"),
 )
 
 ACTIONS: Mapping[str, Mapping[str, Entry]] = {

@@ -1,6 +1,7 @@
-"""AWS_MANAGED: the AWS managed policies that people attach around Detect, one row each.
+"""AWS_MANAGED: the AWS managed policies that people attach around Detect, and the console's three roles, one row each.
 
-They grant what AWS's policies of the same name grant, as far as Fleetward has it (AWS managed policy reference).
+They grant what AWS's policies of the same name grant, as far as Fleetward has it (AWS managed policy reference). Those
+whose names begin with Fleetward are its own.
 """
 
 from __future__ import annotations
@@ -57,6 +58,20 @@ _CONFIGURE = (
     *("iot:*Logging*", "iot:*EventConfigurations", "iot:TagResource", "iot:UntagResource"),
 )
 
+_VIEW = (
+    ("iot:Describe*", "iot:List*", "iot:Validate*", "iot:TestAuthorization", "iot:GetPolicy*"),
+    ("iot:GetEffectivePolicies", "iot:GetBehaviorModelTrainingSummaries", "iot:GetThingConnectivityData"),
+    ("iot:GetLoggingOptions", "iot:GetV2LoggingOptions"),
+    (*_READ_SNS, *_READ_LAMBDA, *_READ_LOGS, *_READ_EVENTS, *_READ_IAM),
+    ("fleetward:Describe*", "fleetward:List*", "fleetward:LintSecurityProfile", "fleetward:BacktestSecurityProfile"),
+    ("iam:ChangePassword",),  # it only ever changes the caller's own
+)
+_OPERATE = (
+    ("fleetward:QuarantineThing", "fleetward:ReleaseThing", "iot:PutVerificationStateOnViolation"),
+    ("iot:StartDetectMitigationActionsTask", "iot:CancelDetectMitigationActionsTask"),
+    ("sns:Publish", "iot:Publish", "iot:Subscribe", "iot:Receive"),
+)
+
 AWS_MANAGED: Mapping[str, AwsPolicy] = dict(
     (
         _policy("AdministratorAccess", "Everything.", ("*",)),
@@ -64,7 +79,7 @@ AWS_MANAGED: Mapping[str, AwsPolicy] = dict(
             "ReadOnlyAccess",
             "Looking at everything, changing nothing.",
             (*_READ_IOT, *_READ_SNS, *_READ_LAMBDA, *_READ_LOGS, *_READ_EVENTS, *_READ_IAM),
-            ("sts:GetAccessKeyInfo", "fleetward:List*"),
+            ("sts:GetAccessKeyInfo", "fleetward:Describe*", "fleetward:List*", "fleetward:LintSecurityProfile"),
         ),
         _policy(
             "SecurityAudit",
@@ -73,6 +88,10 @@ AWS_MANAGED: Mapping[str, AwsPolicy] = dict(
             ("sns:GetTopicAttributes", "sns:List*", "lambda:GetPolicy", "lambda:List*", *_READ_EVENTS),
             ("logs:Describe*",),
         ),
+        _policy("FleetwardViewer", "Looking at everything the console shows.", *_VIEW),
+        _policy("FleetwardOperator", "Looking, and answering alarms: isolation, test messages.", *_VIEW, *_OPERATE),
+        _policy("FleetwardAdministrator", "Everything the console does.", ("*",)),
+        _policy("IAMUserChangePassword", "Changing the own password.", ("iam:ChangePassword",)),
         _policy("IAMFullAccess", "Users, roles and policies.", ("iam:*",)),
         _policy("IAMReadOnlyAccess", "Looking at users, roles and policies.", _READ_IAM),
         _policy("AWSIoTFullAccess", "Configuring IoT, and being a device.", ("iot:*",)),

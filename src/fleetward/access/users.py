@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
 
 from fleetward import errors
-from fleetward.access import entities, keys, roles
+from fleetward.access import entities, keys, login_profiles, roles
 from fleetward.access.entities import USER
 from fleetward.access.keys import AccessKey
 from fleetward.arn import Arns
@@ -47,6 +47,8 @@ def delete(tx: Transaction, arns: Arns, name: str) -> None:
     row = entities.get(tx, USER, name)
     if keys.keys_of(tx, row["id"]):
         raise errors.DeleteConflict("Cannot delete entity, must delete access keys first.")
+    if login_profiles.find(tx, arns, name) is not None:
+        raise errors.DeleteConflict("Cannot delete entity, must delete login profile first.")
     entities.check_empty(tx, USER, name)
     arn = USER.arn(arns, row)
     keys.delete_all(tx, row["id"])

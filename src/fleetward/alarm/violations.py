@@ -94,6 +94,12 @@ def count_open(look: Reader) -> int:
     return int(look.scalar(sa.select(sa.func.count()).where(violations.c.state == State.IN_ALARM)))
 
 
+def count_things(look: Reader) -> int:
+    """How many devices have an open violation."""
+    distinct = sa.func.count(sa.distinct(violations.c.thing))
+    return int(look.scalar(sa.select(distinct).where(violations.c.state == State.IN_ALARM)))
+
+
 def recorded(kept: Filter) -> sa.Select[Any]:
     """The violations that a filter keeps; `violations.c.number` counts up in the order of recording."""
     return sa.select(violations).where(*kept.conditions())

@@ -61,13 +61,13 @@ def test_authorization(call: Call) -> dict[str, Any]:
         raise errors.InvalidRequest("Either principal or policyNamesToAdd must be given")
     certificate_id = principal.name if principal is not None else None
     with call.read() as look:
-        context = _context(call, look, certificate_id, client_id)
-        binding = _binding(call, look, certificate_id, client_id, added, call.params.get("policyNamesToSkip", []))
+        context = context_of(call, look, certificate_id, client_id)
+        binding = binding_of(call, look, certificate_id, client_id, added, call.params.get("policyNamesToSkip", []))
     results = [_result(call, asked, binding, context) for asked in call.params["authInfos"]]
     return {"authResults": results}
 
 
-def _context(call: Call, look: Reader, certificate_id: str | None, client_id: str) -> dict[str, ContextValue]:
+def context_of(call: Call, look: Reader, certificate_id: str | None, client_id: str) -> dict[str, ContextValue]:
     """The keys of the connection that is imagined; it comes from no address."""
     context: dict[str, ContextValue] = {"iot:ConnectAttributes": ()}
     thing = None
@@ -80,14 +80,15 @@ def _context(call: Call, look: Reader, certificate_id: str | None, client_id: st
     return {**context, **{key: value for key, value in known.items() if client_id or key != "iot:ClientId"}}
 
 
-def _binding(
+def binding_of(
     call: Call,
     look: Reader,
     certificate_id: str | None,
     client_id: str,
-    added: Sequence[str],
-    skipped: Sequence[str],
+    added: Sequence[str] = (),
+    skipped: Sequence[str] = (),
 ) -> list[Policy]:
+    """The policies of a connection with this certificate and client id, some added and some left out."""
     view = call.rooms.view
     thing = view.association(certificate_id, client_id) if certificate_id is not None else None
     found = {policy.name: policy for policy in view.policies_of(certificate_id, thing)}

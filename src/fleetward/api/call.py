@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fleetward.meter.pulse import Pulse
 from fleetward.model import Millis
 from fleetward.registry.connectivity import Connectivity
 from fleetward.store.trail import Actor
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from fleetward.notify.service import Notifier
     from fleetward.registry.authority import Authority
     from fleetward.registry.view import FleetView
+    from fleetward.respond.isolation import IsolationWatch
     from fleetward.settings import Settings
     from fleetward.shadows.service import Shadows
     from fleetward.store.database import Database, Reader, Transaction
@@ -63,6 +65,8 @@ class Rooms:
     authorizer: Authorizer = _ABSENT
     connectivity: Connectivity = field(default_factory=Connectivity)
     shadows: Shadows = _ABSENT
+    isolation: IsolationWatch = _ABSENT
+    pulse: Pulse = field(default_factory=Pulse)
 
 
 @dataclass(slots=True)

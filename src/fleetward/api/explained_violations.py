@@ -38,6 +38,8 @@ def list_violations(call: Call) -> dict[str, Any]:
     kept = Filter(
         thing=call.params.get("thingName"),
         profile=call.params.get("securityProfileName"),
+        criteria_type=call.params.get("behaviorCriteriaType"),
+        verification_state=call.params.get("verificationState"),
         is_open=IS_OPEN[call.params.get("status", "OPEN")],
         since=None if start is None else millis_of(start),
     )
@@ -50,7 +52,7 @@ def describe_violation(call: Call) -> dict[str, Any]:
     """One violation with its events, their alerts' way to each subscriber, and what was done about it."""
     with call.read() as look:
         row = violations.get(look, call.params["violationId"])
-        behavior = _behavior(row)
+        behavior = behavior_of(row)
         return {
             "violation": _shown(call, row),
             "alarmCondition": words.alarm_condition(behavior),
@@ -78,6 +80,7 @@ def _shown(call: Call, row: RowMapping) -> dict[str, Any]:
         "endTime": _time(row["ended_at"]),
         "state": row["state"],
         "endReason": row["reason"] or None,
+        "registered": call.rooms.view.thing(row["thing"]) is not None,
         "isolated": call.rooms.view.is_isolated(row["thing"]),
         "verificationState": row["verification_state"],
         "verificationStateDescription": row["verification_description"],
@@ -86,7 +89,7 @@ def _shown(call: Call, row: RowMapping) -> dict[str, Any]:
     }
 
 
-def _behavior(row: RowMapping) -> Behavior:
+def behavior_of(row: RowMapping) -> Behavior:
     """The behaviour as it was when the alarm was raised; its margin is told by the verdict alone."""
     margin = (row["explanation"] or {}).get("marginPercent", 0.0)
     return profiles.parse(row["profile"], [row["behavior"]], margin)[0]

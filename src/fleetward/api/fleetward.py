@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
 
 from fleetward.api.call import Call
-from fleetward.api.paging import page, page_of
+from fleetward.api.paging import page
 from fleetward.api.times import datetime_of, millis_of
 from fleetward.model import Decision, Measure
 from fleetward.notify import outbox
@@ -27,9 +27,11 @@ def release_thing(call: Call) -> dict[str, Any]:
 
 def list_outbox(call: Call) -> dict[str, Any]:
     """The mails in the local outbox, newest first."""
+    settings = call.rooms.settings
     with call.read() as look:
-        mails, token = page_of(call, outbox.mails(look))
+        mails, token = page(call, look, outbox.mails_to(call.params.get("to")), outbox.table.c.id, ascending=False)
     return {
+        "smtpServer": f"{settings.smtp_host}:{settings.smtp_port}" if settings.smtp_host else None,
         "mails": [
             {
                 "id": str(mail["id"]),
@@ -55,6 +57,8 @@ def list_trail(call: Call) -> dict[str, Any]:
         statement = statement.where(sa.or_(trail.c.name == name, *_within(name)))
     if (start := call.params.get("startTime")) is not None:
         statement = statement.where(trail.c.time >= millis_of(start))
+    if (end := call.params.get("endTime")) is not None:
+        statement = statement.where(trail.c.time < millis_of(end))
     with call.read() as look:
         rows, token = page(call, look, statement, trail.c.id, ascending=False)
     return {"changes": [change(row) for row in rows], "nextToken": token}

@@ -18,13 +18,19 @@ from fleetward.api import (
     ca_certificates,
     certificates,
     custom_metrics,
+    deliveries,
+    devices,
     dimensions,
     endpoints,
     explained_violations,
+    fleet,
     fleetward,
+    function_files,
+    function_runs,
     functions,
     hindsight,
     identity,
+    login_profiles,
     logs,
     managed_policies,
     messages,
@@ -42,7 +48,9 @@ from fleetward.api import (
     things,
     topics,
     users,
+    violation_metrics,
     violations,
+    watches,
 )
 from fleetward.api.call import Call
 
@@ -74,9 +82,20 @@ REGISTRY: dict[str, tuple[ModuleType, ...]] = {
     "lambda": (functions,),
     "logs": (logs,),
     "events": (schedules,),
-    "iam": (users, access_keys, roles, managed_policies),
+    "iam": (users, access_keys, login_profiles, roles, managed_policies),
     "sts": (identity,),
-    "fleetward": (fleetward, explained_violations, hindsight),
+    "fleetward": (
+        fleetward,
+        fleet,
+        devices,
+        explained_violations,
+        violation_metrics,
+        hindsight,
+        watches,
+        deliveries,
+        function_files,
+        function_runs,
+    ),
 }
 
 LENIENT = frozenset({("iot", "ValidateSecurityProfileBehaviors")})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
@@ -16,6 +17,7 @@ from sqlalchemy.engine import RowMapping
 from fleetward.errors import RequestTooLarge
 from fleetward.functions.records import MAX_ASYNC_PAYLOAD, InvocationStatus
 from fleetward.model import Millis
+from fleetward.store import newest
 from fleetward.store.database import Reader, Transaction
 from fleetward.store.tables.functions import invocations
 
@@ -100,6 +102,12 @@ def recover(tx: Transaction) -> None:
 
 def find(look: Reader, invocation_id: str) -> RowMapping | None:
     return look.one(sa.select(invocations).where(invocations.c.id == invocation_id))
+
+
+def runs_of(look: Reader, function: str) -> sa.Select[Any]:
+    """What was queued for that function and is still known."""
+    known = invocations.c.status.in_([status.value for status in InvocationStatus])
+    return sa.select(invocations).where(newest.holds(look, invocations.c.function_name, function, known))
 
 
 def due(look: Reader, now: Millis) -> Sequence[str]:

@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 import structlog
@@ -102,6 +103,14 @@ def every(look: Reader, prefix: str = "") -> Sequence[RowMapping]:
 def targets(look: Reader, rule: str) -> Sequence[RowMapping]:
     query = sa.select(schedule_targets).where(schedule_targets.c.rule_name == rule)
     return look.all(query.order_by(schedule_targets.c.target_id))
+
+
+def of_function(name: str) -> sa.Select[Any]:
+    """The targets that call that function, each with its rule."""
+    joined = schedule_targets.join(schedule_rules)
+    columns = (*schedule_targets.c, schedule_rules.c.expression, schedule_rules.c.enabled)
+    query = sa.select(*columns).select_from(joined).where(schedule_targets.c.function_name == name)
+    return query.order_by(schedule_targets.c.rule_name, schedule_targets.c.target_id)
 
 
 # --- firing -----------------------------------------------------------------------------------------------------------

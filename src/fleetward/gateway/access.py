@@ -100,6 +100,15 @@ class Access:
                 self._remember((action, name), known)
         return known
 
+    def why_not(self, action: str, name: str, now: Millis) -> str:
+        """Which policy denies it, in words; empty when none does."""
+        outcome = evaluate(
+            self._policies, action, self._arns.iot(RESOURCE_KINDS[action], name), Circumstances(self._context, now)
+        )
+        if outcome.allowed:
+            return ""
+        return f"denied by policy {outcome.policy}" if outcome.policy else f"no policy allows {action}"
+
     def release(self) -> None:
         """Gives back what was remembered; the connection ended or its policies changed."""
         self._known.clear()

@@ -36,6 +36,7 @@ from fleetward.gateway.saved import DurableState
 from fleetward.gateway.sessions import MAX_PACKET_ID, Grant, Peer, Replay, Session
 from fleetward.gateway.shares import Shares
 from fleetward.gateway.topics import SubscriptionTree, has_wildcards, is_topic_filter, levels_of
+from fleetward.gateway.watches import Watches
 from fleetward.model import Millis
 
 SHARED = "$share/"
@@ -51,6 +52,7 @@ class Broker:
         self._subscriptions: SubscriptionTree[Session, Grant, Targets] = SubscriptionTree(merge)
         self._subscribed_levels = Shares()
         self._sessions = Sessions(limits, durable, self._delivery, self._subscriptions, self._subscribed_levels)
+        self.watches = Watches()
         self._retained = RetainedMessages(limits.retained_messages, limits.retained_bytes)
 
     # --- sessions -----------------------------------------------------------------------------------------------------
@@ -168,6 +170,8 @@ class Broker:
         return self._retained.after(topic, limit, now)
 
     def _route(self, message: Message, sender: Session | None, now: Millis) -> int:
+        if self.watches.open:
+            self.watches.saw(message, now)
         reached = 0
         offer = self._delivery.offer
         for session, qos, retain_as_published, local, identifiers in self._subscriptions.route(message.topic):

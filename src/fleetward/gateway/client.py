@@ -197,6 +197,7 @@ class Client:
             self.device.published(topic, message.size)
         else:
             self.device.denied(topic)
+            self.guard.tell_watches(self, PUBLISH, topic, "its sender may not be connected any more", now)
         return allowed
 
     def write(self, data: bytes) -> None:

@@ -5,12 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fleetward.gateway.doors import Command, CountSessions, Drop, GetRetained, ListRetained, Publish, Reply, Retained
+from fleetward.gateway.doors import (
+    Command,
+    CountSessions,
+    Drop,
+    GetRetained,
+    ListRetained,
+    Publish,
+    ReadWatch,
+    Reply,
+    Retained,
+    Seen,
+    Unwatch,
+    Watch,
+)
 from fleetward.gateway.guard import Guard
 from fleetward.gateway.messages import received_message
 from fleetward.gateway.packets import NO_PROPERTIES, V5
 from fleetward.gateway.packets import Publish as PublishPacket
-from fleetward.gateway.topics import is_topic_name
+from fleetward.gateway.topics import is_topic_filter, is_topic_name
 from fleetward.model import Millis
 
 
@@ -55,10 +68,28 @@ def count_sessions(guard: Guard, command: CountSessions, now: Millis) -> int:
     return guard.online()
 
 
+def watch(guard: Guard, command: Watch, now: Millis) -> bool:
+    if not all(is_topic_filter(text) for text in command.filters):
+        raise ValueError(f"cannot watch {command.filters!r}")
+    return guard.broker.watches.begin(command, now)
+
+
+def read_watch(guard: Guard, command: ReadWatch, now: Millis) -> Seen | None:
+    found = guard.broker.watches.find(command.id, command.owner)
+    return None if found is None else found.read(now)
+
+
+def unwatch(guard: Guard, command: Unwatch, now: Millis) -> bool:
+    return guard.broker.watches.end(command.id, command.owner)
+
+
 COMMANDS: dict[type[Command], Callable[[Guard, Any, Millis], Reply]] = {
     Drop: drop,
     Publish: publish,
     GetRetained: get_retained,
     ListRetained: list_retained,
     CountSessions: count_sessions,
+    Watch: watch,
+    ReadWatch: read_watch,
+    Unwatch: unwatch,
 }

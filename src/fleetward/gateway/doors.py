@@ -113,8 +113,77 @@ class LoadCertificate:
     """Read the files of the server's certificate again; handshakes from now on show what they hold. Reply: None."""
 
 
-Command: TypeAlias = Drop | Publish | GetRetained | ListRetained | CountSessions | LoadCertificate
-Reply: TypeAlias = "bool | int | Publish | tuple[Retained, ...] | None"
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Look on at the messages whose topics match, and at what is refused. Reply: whether there was room for it.
+
+    It ends when nobody reads it for a while.
+    """
+
+    id: str
+    owner: str
+    filters: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadWatch:
+    """Reply: what the watch has `Seen` since it was read last, or None when its owner has no such watch."""
+
+    id: str
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unwatch:
+    """Reply: whether its owner had such a watch."""
+
+    id: str
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A message that passed. `payload` may be only the beginning of its `size` bytes; the house's have no `sender`."""
+
+    topic: str
+    payload: bytes
+    size: int
+    qos: int
+    retain: bool
+    sender: str
+    time: Millis
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """Refusals that are alike: how many, and when the last one was. `action` is an IoT action, such as `iot:Publish`.
+
+    `topic` is that of the last one, empty when it was about the connection; `device` and `why` are empty when it
+    stands for those of many devices.
+    """
+
+    device: str
+    action: str
+    topic: str
+    why: str
+    count: int
+    time: Millis
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """`missed` messages passed too quickly to be kept."""
+
+    filters: tuple[str, ...]
+    messages: tuple[Sighting, ...]
+    denials: tuple[Denial, ...]
+    missed: int
+
+
+Command: TypeAlias = (
+    Drop | Publish | GetRetained | ListRetained | CountSessions | LoadCertificate | Watch | ReadWatch | Unwatch
+)
+Reply: TypeAlias = "bool | int | Publish | tuple[Retained, ...] | Seen | None"
 
 
 class Outlets(Protocol):

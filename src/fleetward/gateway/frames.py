@@ -123,7 +123,7 @@ MESSAGES: tuple[type, ...] = (
         doors.ListRetained,
         doors.Retained,
         doors.CountSessions,
-        doors.LoadCertificate,
+        *(doors.LoadCertificate, doors.Watch, doors.ReadWatch, doors.Unwatch, doors.Seen, doors.Sighting, doors.Denial),
     ),
     *(Change, ThingRecord, GroupRecord, CertificateRecord, AuthorityRecord, PolicyRecord, Demand, Arns),
 )

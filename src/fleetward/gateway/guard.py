@@ -12,7 +12,7 @@ from itertools import islice
 from secrets import token_hex
 
 from fleetward.arn import Arns
-from fleetward.gateway.access import Access, DecisionPool
+from fleetward.gateway.access import CONNECT, Access, DecisionPool
 from fleetward.gateway.admission import STANDING, Application, first_refusal
 from fleetward.gateway.broker import Broker
 from fleetward.gateway.client import Client, Link
@@ -113,6 +113,13 @@ class Guard:
             principal = client.principal
             self.outlets.refused(Refused(client.client_id, client.certificate_id, principal.address, why, now))
 
+    def tell_watches(self, client: Client, action: str, topic: str, why: str, now: Millis) -> None:
+        """Tells who watches of a refusal; in place of `why` the policy that decided it, if it was one."""
+        watches = self.broker.watches
+        if watches.open:
+            decided = client.access.why_not(action, topic or client.client_id, now)
+            watches.denied(client.device.name or client.client_id, action, topic, decided or why, now)
+
     def online(self) -> int:
         return len(self._online)
 
@@ -140,6 +147,7 @@ class Guard:
         self._stale.pop(client, None)
         client.refresh()
         if not self.still_admits(client, now):
+            self.tell_watches(client, CONNECT, "", "it may not be connected any more", now)
             client.end(CUT_OFF, now)
 
     def still_admits(self, client: Client, now: Millis) -> bool:
@@ -218,4 +226,6 @@ class Guard:
         """Ends what is overdue; to be called a few times a second."""
         for client in self._deadlines.pop_due(now):
             client.look_at_deadlines(now)
+        if self.broker.watches.open:
+            self.broker.watches.expire(now)
         self.broker.tick(now)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fleetward.gateway import endings
-from fleetward.gateway.access import PUBLISH, RETAIN_PUBLISH, SUBSCRIBE
+from fleetward.gateway.access import CONNECT, PUBLISH, RETAIN_PUBLISH, SUBSCRIBE
 from fleetward.gateway.admission import ADMISSION, first_refusal, topic_within
 from fleetward.gateway.codec import ProtocolViolation
 from fleetward.gateway.doors import Arrival
@@ -82,6 +82,7 @@ def connect(client: Client, packet: Connect, now: Millis) -> None:
     if known and refusal == Reason.NOT_AUTHORIZED:
         client.device.denied("")
     guard.tell_refused(client, why, now)
+    guard.tell_watches(client, CONNECT, "", why, now)
     refuse(client, refusal, now)
 
 
@@ -180,6 +181,7 @@ def deny(client: Client, packet: Publish, now: Millis) -> None:
     client.device.denied(packet.topic)
     client.device.tried(packet.topic)
     client.device.spoke()
+    client.guard.tell_watches(client, PUBLISH, packet.topic, "it may not be retained, or its topic is reserved", now)
     if client.version == V5 and packet.qos:
         client.guard.broker.acknowledge(session_of(client), packet, Reason.NOT_AUTHORIZED)
     else:

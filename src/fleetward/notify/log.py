@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from fleetward.arn import Arns
 from fleetward.notify import subscriptions
 from fleetward.notify.channels.function import SOURCE
+from fleetward.store import newest
 from fleetward.store.database import Reader
 from fleetward.store.tables.functions import invocations
 from fleetward.store.tables.notify import deliveries, messages
@@ -19,21 +20,30 @@ def delivery_log(
 ) -> list[dict[str, Any]]:
     """The newest deliveries first, of a topic or of one message.
 
-    A row: delivery, message_id, kind, topic_arn, subscription_arn, protocol, endpoint, status, attempts, code, error,
-    next_at, created_at, attempted_at; and for one handed over to a function: invocation_id, invocation_status,
+    A row: delivery, message_id, kind, subject, topic_arn, subscription_arn, protocol, endpoint, status, attempts, code,
+    error, next_at, created_at, attempted_at; and for one handed over to a function: invocation_id, invocation_status,
     invocation_attempts. `error` is the function's once the delivery itself has succeeded. Times in epoch milliseconds.
     """
-    query = _joined().order_by(deliveries.c.id.desc()).limit(limit)
-    if topic is not None:
-        query = query.where(messages.c.topic_name == topic)
-    if message_id is not None:
-        query = query.where(messages.c.id == message_id)
-    rows = [dict(row) for row in look.all(query)]
+    rows = [dict(row) for row in look.all(deliveries_before(look, None, topic, message_id).limit(limit))]
     for row in rows:
         topic_name = row.pop("topic_name")
         row["topic_arn"] = arns.topic(topic_name)
         row["subscription_arn"] = subscriptions.arn(arns, topic_name, row.pop("subscription_id"))
     return rows
+
+
+def deliveries_before(
+    look: Reader, number: int | None, topic: str | None = None, message_id: str | None = None
+) -> sa.Select[Any]:
+    """The deliveries with a smaller number (None: all), the newest first, of a topic or of one message."""
+    query = _joined().order_by(deliveries.c.id.desc())
+    if number is not None:
+        query = query.where(deliveries.c.id < number)
+    if topic is not None:
+        query = query.where(newest.holds(look, messages.c.topic_name, topic))
+    if message_id is not None:
+        query = query.where(messages.c.id == message_id)
+    return query
 
 
 def _joined() -> sa.Select[Any]:
@@ -42,6 +52,7 @@ def _joined() -> sa.Select[Any]:
         deliveries.c.id.label("delivery"),
         deliveries.c.message_id,
         messages.c.kind,
+        messages.c.subject,
         messages.c.topic_name,
         deliveries.c.subscription_id,
         deliveries.c.protocol,

@@ -83,6 +83,12 @@ def _forget_old(tx: Transaction) -> None:
     tx.execute(sa.delete(table).where(table.c.id < oldest_kept))
 
 
+def mails_to(recipient: str | None) -> sa.Select[Any]:
+    """All mails, or those to one address."""
+    every = sa.select(table)
+    return every if recipient is None else every.where(table.c.recipient == recipient)
+
+
 def mails(look: Reader, limit: int = 100) -> list[dict[str, Any]]:
     """The newest mails first: id, message_id, sender, recipient, subject, body, created_at."""
     return [dict(row) for row in look.all(sa.select(table).order_by(table.c.id.desc()).limit(limit))]

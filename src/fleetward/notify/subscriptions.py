@@ -219,6 +219,12 @@ _CONFIRMED = sa.select(subscriptions).where(
 )
 
 
+def of_function(function_arn: str) -> sa.Select[Any]:
+    """The subscriptions of that function, by topic."""
+    mine = (subscriptions.c.endpoint == function_arn, subscriptions.c.protocol == "lambda")
+    return live().where(*mine).order_by(subscriptions.c.topic_name)
+
+
 def confirmed(look: Reader, topic: str) -> Sequence[Subscription]:
     """Those that receive what is published on the topic."""
     return [of_row(row) for row in look.execute(_CONFIRMED, {"topic": topic}).mappings()]

@@ -50,7 +50,7 @@ def judge(
     policies: Sequence[Policy], action: str, resources: Iterable[str], context: Mapping[str, ContextValue], now: Millis
 ) -> Judgement:
     """Decides on an `actionType` on ARNs, as the gateway would for a request with this context."""
-    circumstances = Circumstances({**context, **_moment(now)})
+    circumstances = Circumstances({**context, **moment(now)})
     wanted = [(ACTIONS[action], resource) for resource in resources]
 
     def decide(those: Sequence[Policy]) -> Effect:
@@ -63,6 +63,7 @@ def judge(
     return Judgement(decision, by_effect, tuple(circumstances.missing))
 
 
-def _moment(now: Millis) -> dict[str, ContextValue]:
+def moment(now: Millis) -> dict[str, ContextValue]:
+    """The context keys of a request that is made now."""
     time = datetime.fromtimestamp(now / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {"aws:CurrentTime": time, "aws:EpochTime": str(now // 1000), "aws:SecureTransport": "true"}

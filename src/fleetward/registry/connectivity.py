@@ -56,6 +56,11 @@ class Connectivity:
             while len(self._offline) > self._remembered:
                 self._forget(next(iter(self._offline)))
 
+    @property
+    def connected(self) -> int:
+        """How many clients are connected."""
+        return len(self._online)
+
     def of(self, thing: str, is_its_own: Callable[[Sighting], bool]) -> Sighting | None:
         """The latest event of a thing, those of live sessions first; None when it was never seen.
 

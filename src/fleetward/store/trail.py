@@ -38,6 +38,7 @@ TRACKED: Mapping[str, str] = {
     "users": "user",
     "user_policies": "user policy",
     "user_attachments": "user policy attachment",
+    "login_profiles": "login profile",
     "roles": "role",
     "role_policies": "role policy",
     "role_attachments": "role policy attachment",
@@ -58,7 +59,7 @@ TRACKED: Mapping[str, str] = {
 }
 """Table → what the trail calls a row of it. Everything that somebody decides is here; what happens by itself is not."""
 
-HIDDEN = frozenset({"secret", "session_token", "token_hash", "environment", "pem"})
+HIDDEN = frozenset({"secret", "session_token", "token_hash", "environment", "pem", "hash"})
 """Columns whose values the trail must not repeat."""
 
 UNREMARKABLE = frozenset({"fired_until", "last_error", "modified_at", "version", "last_used_at"})

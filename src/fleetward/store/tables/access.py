@@ -103,3 +103,13 @@ managed_policy_versions = sa.Table(
     sa.Column("document", sa.Text, nullable=False),
     sa.Column("created_at", Millis, nullable=False),
 )
+
+# Console passwords: salt and scrypt.
+login_profiles = sa.Table(
+    "login_profiles",
+    metadata,
+    sa.Column("user_name", sa.ForeignKey("users.name", ondelete="CASCADE", onupdate="CASCADE"), primary_key=True),
+    sa.Column("hash", sa.Text, nullable=False),
+    sa.Column("must_change", sa.Boolean, nullable=False, default=False),
+    sa.Column("created_at", Millis, nullable=False),
+)

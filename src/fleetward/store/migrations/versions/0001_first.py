@@ -39,6 +39,24 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_account_settings")),
     )
     op.create_table(
+        "activity",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("thing", sa.String(length=128), nullable=False),
+        sa.Column("time", sa.BigInteger(), nullable=False),
+        sa.Column("event", sa.String(length=16), nullable=False),
+        sa.Column("client_id", sa.String(length=128), nullable=False),
+        sa.Column("certificate_id", sa.String(length=64), nullable=False),
+        sa.Column("address", sa.String(length=64), nullable=False),
+        sa.Column("reason", sa.String(length=256), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_activity")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("activity", schema=None) as batch_op:
+        batch_op.create_index("ix_activity_certificate", ["certificate_id", "id"], unique=False)
+        batch_op.create_index("ix_activity_thing", ["thing", "id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_activity_time"), ["time"], unique=False)
+
+    op.create_table(
         "ca_certificates",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("pem", sa.Text(), nullable=False),
@@ -441,6 +459,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("group_name", "name", name=op.f("pk_log_streams")),
     )
     op.create_table(
+        "login_profiles",
+        sa.Column("user_name", sa.String(length=64), nullable=False),
+        sa.Column("hash", sa.Text(), nullable=False),
+        sa.Column("must_change", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_name"],
+            ["users.name"],
+            name=op.f("fk_login_profiles_user_name"),
+            onupdate="CASCADE",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("user_name", name=op.f("pk_login_profiles")),
+    )
+    op.create_table(
         "managed_policy_versions",
         sa.Column("policy_name", sa.String(length=128), nullable=False),
         sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
@@ -790,6 +823,7 @@ def downgrade() -> None:
 
     op.drop_table("mitigation_executions")
     op.drop_table("managed_policy_versions")
+    op.drop_table("login_profiles")
     op.drop_table("log_streams")
     with op.batch_alter_table("functions", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_functions_code_sha256"))
@@ -866,6 +900,12 @@ def downgrade() -> None:
         batch_op.drop_index("ix_ca_certificates_created")
 
     op.drop_table("ca_certificates")
+    with op.batch_alter_table("activity", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_activity_time"))
+        batch_op.drop_index("ix_activity_thing")
+        batch_op.drop_index("ix_activity_certificate")
+
+    op.drop_table("activity")
     op.drop_table("account_settings")
     with op.batch_alter_table("access_keys", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_access_keys_owner_id"))

@@ -1,0 +1,1 @@
+"""The web door: a person signs in and works by mouse with the very operations that scripts call."""

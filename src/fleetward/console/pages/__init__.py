@@ -1,0 +1,1 @@
+"""The pages, one module a noun; MENU (console/menu.py) names them."""

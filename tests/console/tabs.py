@@ -1,0 +1,36 @@
+"""A browser tab in front of a server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playwright.sync_api import Page
+
+ROOT = ("root-key-of-the-tests", "root-secret-of-the-tests")
+
+
+class Tab:
+    """A browser tab that remembers what went wrong in it."""
+
+    def __init__(self, page: Page, base: str) -> None:
+        self.page = page
+        self.base = base
+        self.problems: list[str] = []
+        page.set_default_timeout(10_000)
+        page.on("pageerror", lambda error: self.problems.append(f"script: {error}"))
+        page.on("console", lambda message: self._note(message))
+
+    def _note(self, message: Any) -> None:
+        if message.type == "error" and "status of 4" not in message.text:
+            self.problems.append(f"console: {message.text}")
+
+    def open(self, path: str) -> Page:
+        self.page.goto(f"{self.base}/console{path}")
+        return self.page
+
+    def sign_in(self, name: str = ROOT[0], secret: str = ROOT[1]) -> Page:
+        self.open("/sign-in")
+        self.page.get_by_label("User name or access key ID").fill(name)
+        self.page.get_by_label("Password or secret access key").fill(secret)
+        self.page.get_by_role("button", name="Sign in").click()
+        return self.page
