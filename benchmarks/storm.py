@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import http.server
 import io
 import json
@@ -110,6 +111,8 @@ class Storm:
         for number in range(1, things + 1):
             self.pipeline.put(Enroll(self.now, number, f"thing-{number:07}"))
         self.pipeline.put(self._batch(0, self.now + 250))
+        self.idle()
+        gc.freeze()  # as the server does once its fleet is there
 
     def _clock(self) -> int:
         return self.now

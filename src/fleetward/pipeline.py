@@ -38,7 +38,7 @@ from fleetward.store.journal import Journal
 
 log = structlog.get_logger()
 
-EVENTS_PER_TRANSACTION = 500
+EVENTS_PER_TRANSACTION = 750
 """So few that nobody who also wants to write waits for long."""
 BREATH_SECONDS = 0.002
 """Between two such transactions: a thread that waits for the store would else never be faster than this one."""

@@ -115,12 +115,23 @@ class Log(Sequence[T]):
     def __getitem__(self, index: slice) -> list[T]: ...
     def __getitem__(self, index: int | slice) -> T | list[T]:
         if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
+            start, stop, step = index.indices(len(self))
+            return list(self._between(start, stop)) if step == 1 else [self[at] for at in range(start, stop, step)]
         place = index if index >= 0 else index + len(self)
         if not 0 <= place < len(self):
             raise IndexError(index)
         number = bisect_right(self._ends, place)
         return self.parts[number].entry(place - (self._ends[number] - len(self.parts[number])))
+
+    def _between(self, start: int, stop: int) -> Iterator[T]:
+        """The entries of [start, stop), part by part."""
+        for number in range(bisect_right(self._ends, start), len(self.parts)):
+            part, end = self.parts[number], self._ends[number]
+            begin = end - len(part)
+            if begin >= stop:
+                return
+            for index in range(max(start - begin, 0), min(stop, end) - begin):
+                yield part.entry(index)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)
