@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleetward.console.attempts import FORGOTTEN_SECONDS, FREE_OF_ADDRESS, FREE_OF_NAME, MOST, Attempts
@@ -39,6 +39,7 @@ def test_failures_are_forgotten_after_a_while() -> None:
     assert attempts.wait("ana", "a", later) == 0
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.integers(0, 400_000)), max_size=60))
 def test_waits_are_bounded(steps: list[tuple[int, bool, int]]) -> None:
     """Whatever is tried, nobody has to wait longer than five minutes, and memory is bounded."""
