@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
+from steps import editor
 from tabs import Tab
 
 from fleetward.simulate.provision import function_role, isolate_source, zip_of
@@ -44,10 +44,6 @@ def make(console_server: RunningServer, role: str, name: str, **files: str) -> s
 
 def source_of(console_server: RunningServer, name: str, path: str = "main.py") -> str:
     return str(console_server.client("fleetward").describe_function_file(functionName=name, path=path)["text"])
-
-
-def editor(page: Page) -> Any:
-    return page.get_by_role("textbox", name="Function code")
 
 
 def test_a_function_isolates_the_device_that_an_alert_names(tab: Tab, console_server: RunningServer) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
+from steps import choose, heading_is
 from tabs import Tab
 
 from devices import Sensor
@@ -85,15 +86,6 @@ def the_documents(topic_arn: str, role_arn: str) -> dict[str, Any]:
         "tags": [{"Key": "statistical-margin-percent", "Value": "10"}],
         "targets": ["all/things"],
     }
-
-
-def choose(page: Page, label: str, option: str) -> None:
-    page.get_by_role("combobox", name=label, exact=True).click()
-    page.get_by_role("option", name=option, exact=True).click()
-
-
-def heading_is(page: Page, text: str) -> None:
-    expect(page.get_by_role("heading", level=1)).to_have_text(text)
 
 
 # --- the document -----------------------------------------------------------------------------------------------------

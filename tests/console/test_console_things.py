@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
+from steps import pick
 from tabs import Tab
 
 from devices import Device
@@ -36,14 +37,6 @@ def provide(server: RunningServer, thing: str, attached: bool = True) -> Keys:
 def broker_of(server: RunningServer) -> Broker:
     info = server.info
     return Broker(info.mqtt_host, info.mqtt_port, Path(info.ca_file).read_text())
-
-
-def pick(page: Page, label: str, name: str) -> None:
-    """Chooses a name in a field that looks names up."""
-    field = page.get_by_role("combobox", name=label)
-    field.click()
-    field.press_sequentially(name, delay=20)
-    page.get_by_role("option", name=name, exact=True).click()
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,8 @@ def build() -> FastAPI:
     nicegui_app.add_static_files("/static", STATIC)
     for module in {item.module for item in MENU}:
         import_module(f"fleetward.console.pages.{module}")
+    # Quasar's bar for the browser's own polling has no accessible name and tells a reader nothing.
+    nicegui_app.config.quasar_config["loadingBar"]["skipHijack"] = True
     outer = FastAPI(openapi_url=None)
     ui.run_with(
         outer,
