@@ -6,7 +6,6 @@ import os
 import re
 import secrets
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -44,7 +43,7 @@ def demo() -> Iterator[str]:
     try:
         yield f"{told(process)}/console"
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         process.communicate()
 
 
@@ -73,7 +72,7 @@ def latest_alarm(page: Page) -> None:
 
 
 def behavior_filled_in(page: Page) -> None:
-    page.get_by_label("Security profile name").fill("DetectSilence")
+    page.get_by_label("Security profile name").fill("DetectLargeMessages")
     page.get_by_label("Behavior name").fill("LargeMessageSize")
     page.keyboard.press("Tab")
     page.evaluate("scrollTo(0, 0)")
