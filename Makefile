@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup setup-dev demo serve test lint format bench lock clean
+.PHONY: help setup setup-dev demo serve test lint format bench screenshots lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -32,6 +32,9 @@ format: setup-dev
 
 bench: setup-dev  ## how fast Fleetward is, next to its peers, measured here (ARGS="--quick", ARGS="--only gateway tls")
 	$(BIN)/python benchmarks/bench.py $(ARGS)
+
+screenshots: setup-dev  ## the pictures of the console in docs/images, from the demo (needs Chromium; about two minutes)
+	$(BIN)/python docs/make_screenshots.py
 
 lock: setup-dev  ## pin anew what the set-up installs
 	$(BIN)/pip install --quiet uv

@@ -150,10 +150,11 @@ def _by_arithmetic(behavior: Behavior, population: int | None, _past: Past | Non
         )
         return
     if population < FEW_DEVICES:
+        others = "1 other device" if population == 2 else f"{population - 1} other devices"
         yield (
             Level.NOTE,
             "few-devices",
-            f"{criterion.label} of {population - 1} other devices says little; it is steady from about {FEW_DEVICES}.",
+            f"{criterion.label} of {others} says little; it is steady from about {FEW_DEVICES}.",
         )
     if isinstance(criterion, PercentileCriterion):
         yield from _chance(criterion, population, behavior.datapoints_to_alarm)
