@@ -23,7 +23,10 @@ EMAIL = "security@example.com"
 ALERT_ROLE = "lab-SNSTopicRole-1"
 SLOT_SECONDS = 1
 DURATION_SECONDS = 20
-"""Twenty readings: one more or less at a window's edge stays within the margin of 10 %."""
+"""Twenty readings."""
+
+MARGIN_PERCENT = 200
+"""Of ten that are offered: a slow machine may leave out several of a healthy sensor's readings."""
 
 ALARM_MS = 3 * DURATION_SECONDS * 1000
 FOLLOWS_MS = 20_000
@@ -97,6 +100,7 @@ def define_unusual_behavior(page: Page) -> None:
     page.get_by_label("Seconds").fill(str(DURATION_SECONDS))
     page.get_by_label("Datapoints to alarm").fill("1")
     page.get_by_label("Datapoints to clear").fill("2")
+    page.get_by_label("Margin around statistical thresholds").fill(str(MARGIN_PERCENT))
     expect(page.get_by_text(f"Message size over {DURATION_SECONDS} seconds is greater than p50")).to_be_visible()
     page.get_by_role("button", name="Next").click()
     choose(page, "SNS topic", TOPIC)
