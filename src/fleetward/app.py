@@ -246,6 +246,7 @@ class House:
         finally:
             gc.freeze()
             gc.enable()
+            self._closing.callback(gc.unfreeze)
 
     async def _open_response(self) -> None:
         """Device reports in; mitigation, and the metrics that profiles export, out."""
