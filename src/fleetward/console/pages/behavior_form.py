@@ -22,8 +22,7 @@ NO_DURATION, OWN_DURATION = 0, -1
 MINUTES = {seconds: f"{seconds // 60} minutes" for seconds in PORTABLE_DURATIONS}
 WHOLE, PER_MINUTE = "in the whole duration", "per minute"
 FIELD = "outlined dense options-dense"
-TYPED = "outlined dense"
-"""Without a pause before what is typed is sent: a number field is sent back when it is left, as the server knows it."""
+TYPED = "outlined dense debounce=300"
 
 
 @dataclass(frozen=True, slots=True)
