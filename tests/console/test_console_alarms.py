@@ -154,17 +154,17 @@ def test_a_viewer_sees_and_changes_nothing(
     page.wait_for_url("**/console/fleet")
     tab.open(f"/alarms/{incident}")
     expect(page.get_by_text("against the p50 of 1 other device").first).to_be_visible()
-    expect(page.get_by_role("button", name="Release")).to_have_count(0)
+    expect(page.get_by_role("button", name="Release …")).to_have_count(0)
     expect(page.get_by_role("button", name="True positive")).to_have_count(0)
 
     may = provision.document(provision.allow(["fleetward:ReleaseThing", "iot:PutVerificationStateOnViolation"], "*"))
     iam.put_user_policy(UserName="vera", PolicyName="More", PolicyDocument=may)
     tab.open(f"/alarms/{incident}")
-    expect(page.get_by_role("button", name="Release")).to_be_visible()
+    expect(page.get_by_role("button", name="Release …")).to_be_visible()
     iam.delete_user_policy(UserName="vera", PolicyName="More")
     page.get_by_role("button", name="True positive").click()
     expect(page.get_by_text("is not authorized to perform: iot:PutVerificationStateOnViolation")).to_be_visible()
-    page.get_by_role("button", name="Release").click()
+    page.get_by_role("button", name="Release …").click()
     page.get_by_role("dialog").get_by_role("button", name="Release").click()
     expect(page.get_by_text("is not authorized to perform: fleetward:ReleaseThing")).to_be_visible()
     assert isolated(console_server) == [BAD]
@@ -195,20 +195,20 @@ def test_an_incident_is_handled_by_mouse(tab: Tab, console_server: RunningServer
     alarm = the_alarm(console_server)
     assert (alarm["verificationState"], alarm["verificationStateDescription"]) == ("TRUE_POSITIVE", "seen on site")
 
-    page.get_by_role("button", name="Release").click()
+    page.get_by_role("button", name="Release …").click()
     page.get_by_label("Reason").fill("repaired")
     page.get_by_role("dialog").get_by_role("button", name="Release").click()
     expect(page.locator(".verdict").get_by_text("Ended", exact=True)).to_be_visible()
     assert isolated(console_server) == []
     expect(steps.filter(has_text="repaired")).to_contain_text(f"{BAD} taken out of")
 
-    page.get_by_role("button", name="Isolate").click()
+    page.get_by_role("button", name="Isolate …").click()
     page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
     assert isolated(console_server) == []
-    page.get_by_role("button", name="Isolate").click()
+    page.get_by_role("button", name="Isolate …").click()
     page.get_by_label("Reason").fill("once more")
     page.get_by_role("dialog").get_by_role("button", name="Isolate").click()
-    expect(page.get_by_role("button", name="Release")).to_be_visible()
+    expect(page.get_by_role("button", name="Release …")).to_be_visible()
     assert isolated(console_server) == [BAD]
     tab.open("/alarms?status=ENDED")
     expect(page.locator(".listing").get_by_role("link", name=BAD)).to_be_visible()
@@ -218,7 +218,7 @@ def test_the_alarm_page_by_keyboard(tab: Tab, console_server: RunningServer, inc
     """Without a mouse an alarm is judged and its device released; the page's redrawing takes no focus away."""
     console_server.client("fleetward").quarantine_thing(thingName=BAD)
     page = tab.open(f"/alarms/{incident}")
-    expect(page.get_by_role("button", name="Release")).to_be_visible()
+    expect(page.get_by_role("button", name="Release …")).to_be_visible()
     tab_to(page, "What you found")
     page.keyboard.press("Control+A")
     page.keyboard.type("a planned test")
@@ -228,13 +228,13 @@ def test_the_alarm_page_by_keyboard(tab: Tab, console_server: RunningServer, inc
     assert the_alarm(console_server)["verificationStateDescription"] == "a planned test"
 
     page.reload()
-    expect(page.get_by_role("button", name="Release")).to_be_visible()
+    expect(page.get_by_role("button", name="Release …")).to_be_visible()
     tab_to(page, "Release")
     page.keyboard.press("Enter")
     expect(page.get_by_label("Reason")).to_be_focused()
     page.keyboard.type("by keyboard")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("button", name="Isolate")).to_be_visible()
+    expect(page.get_by_role("button", name="Isolate …")).to_be_visible()
     assert isolated(console_server) == []
 
 

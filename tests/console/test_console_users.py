@@ -52,12 +52,12 @@ def test_an_access_key_is_shown_once_and_can_be_taken_away(tab: Tab, console_ser
     secret = page.locator(".secret-once .mono").nth(1).inner_text()
     assert len(secret) == 40
     page.get_by_role("button", name="I have copied it").click()
-    expect(page.get_by_role("button", name="Deactivate")).to_be_visible()
+    expect(page.get_by_role("button", name="Deactivate", exact=True)).to_be_visible()
     assert secret not in page.content()
-    page.get_by_role("button", name="Deactivate").click()
+    page.get_by_role("button", name="Deactivate", exact=True).click()
     expect(page.get_by_text("Inactive", exact=True)).to_be_visible()
     page.get_by_role("button", name="Delete …").click()
-    page.get_by_role("button", name="Delete access key").click()
+    page.get_by_role("button", name="Delete access key", exact=True).click()
     expect(page.get_by_text("None. They are for programs")).to_be_visible()
 
 
