@@ -14,7 +14,7 @@ from fleetward.gateway.delivery import Delivery
 from fleetward.gateway.durable import Durable
 from fleetward.gateway.lifecycle import Sessions
 from fleetward.gateway.limits import Limits
-from fleetward.gateway.messages import Message, number_of, received_message
+from fleetward.gateway.messages import Message, number_of
 from fleetward.gateway.packets import (
     V5,
     Connect,
@@ -86,7 +86,8 @@ class Broker:
 
     def settle(self, now: Millis) -> None:
         """Publishes the wills that fell due. One may cut off a receiver and so cause the next: hence a queue."""
-        self._sessions.save_changed()
+        if self._sessions.unsaved:
+            self._sessions.save_changed()
         wills = self._sessions.due_wills
         while wills:
             testament = wills.popleft()
@@ -108,8 +109,8 @@ class Broker:
 
     # --- publishing ---------------------------------------------------------------------------------------------------
 
-    def publish(self, session: Session, packet: Publish, now: Millis) -> int:
-        """Takes a PUBLISH, passes it on and acknowledges it (§4.3); a QoS 2 duplicate is only acknowledged.
+    def publish(self, session: Session, packet: Publish, message: Message, now: Millis) -> int:
+        """Takes a PUBLISH, passes the message in it on and acknowledges it (§4.3), a QoS 2 duplicate only the latter.
 
         Returns how many sessions it reached.
         """
@@ -118,7 +119,6 @@ class Broker:
             return 0
         if packet.qos == 2 and len(session.awaiting_release) >= self._receive_maximum(session):
             raise ProtocolViolation(Reason.RECEIVE_MAXIMUM_EXCEEDED, "too many unfinished QoS 2 messages")
-        message = received_message(packet, session.client_id, now)
         if message.retain and not self._retain(message):
             self._refuse(session, packet, Reason.QUOTA_EXCEEDED)
             return 0
@@ -147,14 +147,14 @@ class Broker:
         reason = Reason.SUCCESS if known or session.version != V5 else Reason.PACKET_IDENTIFIER_NOT_FOUND
         self._answer(session, Pubcomp(packet.packet_id, reason))
 
-    def puback(self, session: Session, packet: Puback, now: Millis) -> None:
-        self._delivery.puback(session, packet, now)
+    def puback(self, session: Session, packet: Puback) -> None:
+        self._delivery.puback(session, packet)
 
-    def pubrec(self, session: Session, packet: Pubrec, now: Millis) -> None:
-        self._delivery.pubrec(session, packet, now)
+    def pubrec(self, session: Session, packet: Pubrec) -> None:
+        self._delivery.pubrec(session, packet)
 
-    def pubcomp(self, session: Session, packet: Pubcomp, now: Millis) -> None:
-        self._delivery.pubcomp(session, packet, now)
+    def pubcomp(self, session: Session, packet: Pubcomp) -> None:
+        self._delivery.pubcomp(session, packet)
 
     def deliver(self, message: Message, now: Millis) -> int:
         """Publishes for the house; to how many sessions it went, or was queued for."""

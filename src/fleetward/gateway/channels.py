@@ -19,6 +19,9 @@ class Channel(Protocol):
     closed: bool
     """The other end said that it will send no more."""
 
+    @property
+    def has_answer(self) -> bool: ...
+
     def open(self, data: bytes) -> Principal | None:
         """Takes bytes until it is known who sends them. Raises Refused, BadHeader or ssl.SSLError."""
 
@@ -42,10 +45,10 @@ NewChannel: TypeAlias = Callable[[str], Channel]
 class Plain:
     """Bytes as they are."""
 
-    __slots__ = ("_address", "_early", "closed")
+    __slots__ = ("_address", "_early", "closed", "has_answer")
 
     def __init__(self, address: str) -> None:
-        self.closed = False
+        self.closed = self.has_answer = False
         self._address = address
         self._early = b""
 

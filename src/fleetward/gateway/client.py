@@ -9,7 +9,7 @@ from fleetward.gateway import endings
 from fleetward.gateway.access import PUBLISH, RECEIVE, RETAIN_PUBLISH
 from fleetward.gateway.codec import ProtocolViolation, Reader, UnsupportedProtocolVersion, encode
 from fleetward.gateway.endings import Ending
-from fleetward.gateway.handlers import handle
+from fleetward.gateway.handlers import HANDLERS
 from fleetward.gateway.identity import Principal
 from fleetward.gateway.messages import Message
 from fleetward.gateway.packets import V5, V311, Connack, Connect, Disconnect, Packet
@@ -70,6 +70,7 @@ class Client:
         "session",
         "stale",
         "version",
+        "write",
     )
 
     def __init__(self, guard: Guard, link: Link, principal: Principal, now: Millis) -> None:
@@ -87,6 +88,7 @@ class Client:
         self.session: Session | None = None
         self.stale = False
         self.ended = False
+        self.write = link.write
         self._link = link
         self._reader = Reader(guard.limits.connect_packet)
         self._paused = False
@@ -114,8 +116,9 @@ class Client:
             return
         try:
             self._read(now)
-            if self.session is not None:
-                self.guard.broker.pump(self.session, now)
+            session = self.session
+            if session is not None and (session.queue or session.replays):
+                self.guard.broker.pump(session, now)
         except UnsupportedProtocolVersion as violation:
             self.version = violation.version
             self.send(Connack(False, violation.reason))
@@ -142,13 +145,14 @@ class Client:
             if self.stale:
                 self.guard.decide_anew(self, now)
             if not self.ended:
-                handled += handle(self, packet, now)
+                handled += HANDLERS[type(packet)](self, packet, now) or 1
             if self.ended:
                 return
             if handled >= SHARE or self._link.congested:
                 self._pause()
                 return
-        self._note_partial(handled, now)
+        if self._reader.is_partial or self._partial_since is not None:
+            self._note_partial(handled, now)
         if self._paused:
             self._paused = False
             self._link.resume_reading()
@@ -200,11 +204,8 @@ class Client:
             self.guard.tell_watches(self, PUBLISH, topic, "its sender may not be connected any more", now)
         return allowed
 
-    def write(self, data: bytes) -> None:
-        self._link.write(data)
-
     def send(self, packet: Packet) -> None:
-        self._link.write(encode(packet, self.version))
+        self.write(encode(packet, self.version))
 
     def wake(self) -> None:
         self._link.wake()

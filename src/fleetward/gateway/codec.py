@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fleetward.gateway.decode import DECODERS, REFUSALS, UNKNOWN
-from fleetward.gateway.encode import encode, encode_publish
+from fleetward.gateway.encode import encode, encode_publish, publish_around_id
 from fleetward.gateway.packets import V5, Connect, Packet, Reason
 from fleetward.gateway.properties import PROPERTIES
 from fleetward.gateway.wire import ProtocolViolation, UnsupportedProtocolVersion, malformed
@@ -20,6 +20,7 @@ __all__ = [
     "UnsupportedProtocolVersion",
     "encode",
     "encode_publish",
+    "publish_around_id",
 ]
 
 _CONNECT = 0x10
@@ -30,10 +31,11 @@ class Reader:
 
     `version` is UNKNOWN (0) until a CONNECT was decoded; given at the start, it reads what follows a CONNECT, from
     either side. A packet may have `max_packet_size` bytes, header included; a longer one is refused at its header,
-    before any of it is kept. After a ProtocolViolation the reader is of no further use.
+    before any of it is kept. After a ProtocolViolation the reader is of no further use. `is_partial` says whether the
+    beginning of a packet is held and its rest is awaited.
     """
 
-    __slots__ = ("_data", "_held", "_position", "_wanted", "max_packet_size", "version")
+    __slots__ = ("_data", "_held", "_position", "_wanted", "is_partial", "max_packet_size", "version")
 
     def __init__(self, max_packet_size: int, version: int = UNKNOWN) -> None:
         self.max_packet_size = max_packet_size
@@ -42,20 +44,17 @@ class Reader:
         self._position = 0
         self._held = bytearray()  # the beginning of a packet, which will be _wanted bytes long
         self._wanted = 0
-
-    @property
-    def is_partial(self) -> bool:
-        """Whether the beginning of a packet is held and its rest is awaited."""
-        return bool(self._held)
+        self.is_partial = False
 
     def feed(self, data: bytes) -> None:
         """Takes what arrived; take the packets out of it before feeding more."""
-        if self._held:
+        if self.is_partial:
             self._held += data
             if len(self._held) < self._wanted:
                 return
             data = bytes(self._held)
             self._held = bytearray()
+            self.is_partial = False
         if self._position < len(self._data):
             data = self._data[self._position :] + data
         self._data = data
@@ -103,6 +102,7 @@ class Reader:
             text = f"a packet of {self._wanted} bytes is over the limit of {self.max_packet_size}"
             raise ProtocolViolation(Reason.PACKET_TOO_LARGE, text)
         self._held = bytearray(memoryview(data)[position:])
+        self.is_partial = True
         self._data, self._position = b"", 0
 
 

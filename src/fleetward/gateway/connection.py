@@ -36,6 +36,7 @@ class Connection(asyncio.Protocol):
         "_chunks",
         "_client",
         "_closing",
+        "_gathering",
         "_guard",
         "_is_stranger",
         "_lobby",
@@ -67,6 +68,7 @@ class Connection(asyncio.Protocol):
         self._blocked = False
         self._woken = False
         self._closing = False
+        self._gathering = False
         self._timer: asyncio.TimerHandle | None = None
 
     # --- asyncio's side -----------------------------------------------------------------------------------------------
@@ -154,12 +156,16 @@ class Connection(asyncio.Protocol):
             self._chunks.clear()  # nobody could read it
             self._guarded(client.lost)
             return
-        self._answer()
+        if self._channel.has_answer:
+            self._answer()
         if data:
+            self._gathering = True
             try:
                 client.receive(data, self._now())
             except Exception:
                 self._fail(client)
+            self._gathering = False
+            self._flush()
         if self._channel.closed:
             self._guarded(client.lost)
         if self._is_stranger and client.session is not None:
@@ -197,7 +203,7 @@ class Connection(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         if self._transport is None:
             return
-        if not self._chunks:
+        if not self._chunks and not self._gathering:
             self._loop.call_soon(self._flush)
         self._chunks.append(data)
         self._pending += len(data)

@@ -87,7 +87,10 @@ def acknowledgement_311(packet: _Acknowledgement) -> Decoder:
     def decode(first: int, data: bytes, start: int, end: int) -> Packet:
         if end - start != 2:
             raise malformed("an acknowledgement is not two bytes long")
-        return packet(_packet_id(data, start, end))
+        packet_id = data[start] << 8 | data[start + 1]
+        if not packet_id:
+            raise malformed("packet identifier 0")
+        return packet(packet_id)
 
     return decode
 

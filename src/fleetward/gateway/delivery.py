@@ -73,31 +73,29 @@ class Delivery:
         session.queue.append(outgoing)
         self._count(session, outgoing.message.weight)
 
-    # --- acknowledgements ---------------------------------------------------------------------------------------------
+    # --- acknowledgements: they make room in the window, and `pump` must follow ---------------------------------------
 
-    def puback(self, session: Session, packet: Puback, now: Millis) -> None:
+    def puback(self, session: Session, packet: Puback) -> None:
         outgoing = session.inflight.get(packet.packet_id)
         if outgoing is not None and outgoing.qos == 1:
             self._finish(session, outgoing)
-            self.pump(session, now)
 
-    def pubrec(self, session: Session, packet: Pubrec, now: Millis) -> None:
+    def pubrec(self, session: Session, packet: Pubrec) -> None:
         outgoing = session.inflight.get(packet.packet_id)
         if outgoing is None or outgoing.qos != 2:
             self._release(session, packet.packet_id, Reason.PACKET_IDENTIFIER_NOT_FOUND)
         elif packet.reason >= Reason.UNSPECIFIED_ERROR:
             self._finish(session, outgoing)
-            self.pump(session, now)
         else:
             outgoing.released = True
-            self._save(session, outgoing)
+            if session.persistent:
+                self._save(session, outgoing)
             self._release(session, packet.packet_id)
 
-    def pubcomp(self, session: Session, packet: Pubcomp, now: Millis) -> None:
+    def pubcomp(self, session: Session, packet: Pubcomp) -> None:
         outgoing = session.inflight.get(packet.packet_id)
         if outgoing is not None and outgoing.released:
             self._finish(session, outgoing)
-            self.pump(session, now)
 
     # --- the steps ----------------------------------------------------------------------------------------------------
 
@@ -108,7 +106,7 @@ class Delivery:
         frame = message.frame(session.version, 0, retain, identifiers, now)
         if not self._fits(session, frame.size) or not peer.admit(message, now):
             return False
-        peer.write(frame.head)
+        peer.write(frame.whole)
         return True
 
     def _send(self, session: Session, peer: Peer, outgoing: Outgoing, now: Millis) -> bool:
@@ -129,7 +127,8 @@ class Delivery:
             return self._give_up(session, peer, outgoing, now)
         outgoing.packet_id = outgoing.packet_id or session.allocate_packet_id()
         session.inflight[outgoing.packet_id] = outgoing
-        self._save(session, outgoing)
+        if session.persistent:
+            self._save(session, outgoing)
         peer.write(frame.bytes(outgoing.packet_id, duplicate=resent))
         return True
 
@@ -162,22 +161,22 @@ class Delivery:
         return not session.queue and not peer.congested and self._has_window(session)
 
     def _has_window(self, session: Session) -> bool:
-        return len(session.inflight) < min(session.receive_maximum, self._limits.inflight)
+        return len(session.inflight) < session.window
 
     def _fits(self, session: Session, size: int) -> bool:
         return session.maximum_packet is None or size <= session.maximum_packet
 
     def _hold(self, session: Session, outgoing: Outgoing) -> bool:
         """Makes the message one of the session's, when there is room: later messages are dropped, not earlier ones."""
-        size, limits = outgoing.message.weight, self._limits
+        size, limits, held = outgoing.message.weight, self._limits, self._held
         if (
             len(session.queue) >= limits.queued_messages
             or session.held_bytes + size > limits.queued_bytes
-            or self._held.of(session.owner) + size > limits.queued_bytes_per_certificate
-            or self._held.total + size > limits.queued_bytes_total
+            or held.of(session.owner) + size > limits.queued_bytes_per_certificate
+            or held.total + size > limits.queued_bytes_total
         ):
             return False
-        outgoing.order = session.next_order()
+        session.last_order = outgoing.order = session.last_order + 1
         self._count(session, size)
         return True
 
@@ -187,7 +186,8 @@ class Delivery:
 
     def _enqueue(self, session: Session, outgoing: Outgoing) -> None:
         session.queue.append(outgoing)
-        self._save(session, outgoing)
+        if session.persistent:
+            self._save(session, outgoing)
 
     def _finish(self, session: Session, outgoing: Outgoing) -> None:
         session.inflight.pop(outgoing.packet_id, None)
@@ -196,5 +196,4 @@ class Delivery:
             self._durable.forget_message(session.client_id, outgoing.order)
 
     def _save(self, session: Session, outgoing: Outgoing) -> None:
-        if session.persistent:
-            self._durable.save_message(session.client_id, outgoing.order, outgoing.saved())
+        self._durable.save_message(session.client_id, outgoing.order, outgoing.saved())

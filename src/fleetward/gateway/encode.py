@@ -57,28 +57,44 @@ def encode_publish(
     properties: Properties = NO_PROPERTIES,
 ) -> bytes:
     """A PUBLISH (section 3.3) without a packet object; a topic in bytes is taken as well-formed UTF-8."""
+    if qos and not 0 < packet_id < 0x10000:
+        raise ValueError(f"packet identifier {packet_id}")
+    head, tail = publish_around_id(topic, payload, qos, retain, duplicate, version, properties)
+    return b"".join((head, packet_id.to_bytes(2, "big") if qos else b"", tail))
+
+
+def publish_around_id(
+    topic: str | bytes,
+    payload: bytes,
+    qos: int,
+    retain: bool,
+    duplicate: bool,
+    version: int,
+    properties: Properties = NO_PROPERTIES,
+) -> tuple[bytes, bytes]:
+    """A PUBLISH in two: what stands before its packet identifier and what stands behind it; QoS 0 has none there."""
     raw = topic.encode() if isinstance(topic, str) else topic
     first = 0x30 | qos << 1 | retain
-    identifier = b""
+    size = len(raw)
+    length = 2 + size + len(payload)
     if qos:
         first |= duplicate << 3
-        if not 0 < packet_id < 0x10000:
-            raise ValueError(f"packet identifier {packet_id}")
-        identifier = packet_id.to_bytes(2, "big")
-    packed = b"" if version != V5 else encode_properties(properties, PacketType.PUBLISH) if properties else b"\0"
-    size = len(raw)
-    length = 2 + size + len(identifier) + len(packed) + len(payload)
+        length += 2
+    if version == V5:
+        packed = encode_properties(properties, PacketType.PUBLISH) if properties else b"\0"
+        length += len(packed)
+        payload = packed + payload
     if length < 0x80:
         header = _HEADER_1(first, length, size)
     elif length < 0x4000:
         header = _HEADER_2(first, length & 0x7F | 0x80, length >> 7, size)
     else:
         header = pack_byte(first) + pack_variable_integer(length) + pack_uint16(size)
-    return b"".join((header, raw, identifier, packed, payload))
+    return header + raw, payload
 
 
-# A PUBLISH up to its topic's length, with one and with two bytes of remaining length.
-_HEADER_1 = Struct(">BBH").pack
+# A PUBLISH up to its topic's length, with one and with two bytes of remaining length; a whole acknowledgement.
+_HEADER_1 = _ACKNOWLEDGEMENT = Struct(">BBH").pack
 _HEADER_2 = Struct(">BBBH").pack
 
 
@@ -149,7 +165,9 @@ def _acknowledgement(first: int, kind: PacketType) -> Callable[[Any, int], bytes
             return _frame(first, _packet_id(packet), *_reason_and_properties(packet, kind))
         if packet.reason >= 0x80 and kind in (PacketType.PUBACK, PacketType.PUBREC):
             raise ValueError(f"a 3.1.1 {kind.name} cannot refuse (reason 0x{packet.reason:02X})")
-        return bytes((first, 2)) + _packet_id(packet)
+        if not 0 < packet.packet_id < 0x10000:
+            raise ValueError(f"packet identifier {packet.packet_id}")
+        return _ACKNOWLEDGEMENT(first, 2, packet.packet_id)
 
     return encode
 

@@ -12,7 +12,7 @@ from fleetward.gateway.admission import ADMISSION, first_refusal, topic_within
 from fleetward.gateway.codec import ProtocolViolation
 from fleetward.gateway.doors import Arrival
 from fleetward.gateway.limits import Limits
-from fleetward.gateway.messages import message_size
+from fleetward.gateway.messages import received_message
 from fleetward.gateway.packets import (
     V5,
     Connack,
@@ -28,7 +28,9 @@ from fleetward.gateway.packets import (
     Pubrec,
     Pubrel,
     Reason,
+    Suback,
     Subscribe,
+    Unsuback,
     Unsubscribe,
 )
 from fleetward.gateway.sessions import Session
@@ -45,17 +47,6 @@ RESERVED_INPUT = re.compile(
 
 DELIVERIES = 8
 """So many take about as long as a packet of usual work."""
-
-
-def handle(client: Client, packet: Packet, now: Millis) -> int:
-    """Does what `packet` asks for, refuses it, or raises ProtocolViolation; `client.ended` may be true afterwards.
-
-    Returns how much work that was, in packets of usual work.
-    """
-    handler = HANDLERS.get(type(packet))
-    if handler is None:
-        raise ProtocolViolation(Reason.PROTOCOL_ERROR, f"{type(packet).__name__} is not for servers")
-    return handler(client, packet, now) or 1
 
 
 # --- CONNECT ----------------------------------------------------------------------------------------------------------
@@ -148,7 +139,9 @@ def publish(client: Client, packet: Publish, now: Millis) -> int | None:
         check_properties(packet.properties)
     if len(packet.payload) > limits.payload:
         raise ProtocolViolation(Reason.PACKET_TOO_LARGE, "the payload is too large")
-    size = message_size(topic, packet.payload, packet.properties)
+    session = session_of(client)
+    message = received_message(packet, session.client_id, now)
+    size = message.size
     if limits.publishes_per_second and is_too_fast(client, size, now):
         client.end(endings.TOO_FAST, now)
         return None
@@ -162,7 +155,7 @@ def publish(client: Client, packet: Publish, now: Millis) -> int | None:
         consume(client, packet, size, now)
     else:
         client.device.published(topic, size)
-        reached = client.guard.broker.publish(session_of(client), packet, now)
+        reached = client.guard.broker.publish(session, packet, message, now)
         if not reached:
             client.device.undelivered()
         return reached // DELIVERIES
@@ -237,12 +230,12 @@ def unsubscribe(client: Client, packet: Unsubscribe, now: Millis) -> int:
 
 def puback(client: Client, packet: Puback, now: Millis) -> None:
     client.device.spoke()
-    client.guard.broker.puback(session_of(client), packet, now)
+    client.guard.broker.puback(session_of(client), packet)
 
 
 def pubrec(client: Client, packet: Pubrec, now: Millis) -> None:
     client.device.spoke()
-    client.guard.broker.pubrec(session_of(client), packet, now)
+    client.guard.broker.pubrec(session_of(client), packet)
 
 
 def pubrel(client: Client, packet: Pubrel, now: Millis) -> None:
@@ -252,7 +245,7 @@ def pubrel(client: Client, packet: Pubrel, now: Millis) -> None:
 
 def pubcomp(client: Client, packet: Pubcomp, now: Millis) -> None:
     client.device.spoke()
-    client.guard.broker.pubcomp(session_of(client), packet, now)
+    client.guard.broker.pubcomp(session_of(client), packet)
 
 
 def ping(client: Client, packet: Pingreq, now: Millis) -> None:
@@ -265,6 +258,10 @@ def disconnect(client: Client, packet: Disconnect, now: Millis) -> None:
     if isinstance(seconds, int):
         client.guard.broker.expire_after(session_of(client), seconds)
     client.end(endings.GOODBYE_WITH_WILL if packet.reason else endings.GOODBYE, now)
+
+
+def misdirected(client: Client, packet: Packet, now: Millis) -> None:
+    raise ProtocolViolation(Reason.PROTOCOL_ERROR, f"{type(packet).__name__} is not for servers")
 
 
 def session_of(client: Client) -> Session:
@@ -284,4 +281,10 @@ HANDLERS: dict[type[Packet], Callable[[Client, Any, Millis], int | None]] = {
     Unsubscribe: unsubscribe,
     Pingreq: ping,
     Disconnect: disconnect,
+    Connack: misdirected,
+    Suback: misdirected,
+    Unsuback: misdirected,
+    Pingresp: misdirected,
 }
+"""A handler does what the packet asks for, refuses it, or raises ProtocolViolation; `client.ended` may be true
+afterwards. It returns how much work that was, in packets of usual work; None and 0 stand for one."""

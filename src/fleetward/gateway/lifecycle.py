@@ -22,7 +22,10 @@ from fleetward.model import Millis
 
 
 class Sessions:
-    """All sessions of one gateway by client id. `due_wills` are those to be published now."""
+    """All sessions of one gateway by client id.
+
+    `due_wills` are those to be published now; `unsaved` are sessions that `save_changed` will save.
+    """
 
     def __init__(
         self,
@@ -42,7 +45,7 @@ class Sessions:
         self._expiries: Deadlines[Session] = Deadlines()
         self._delayed_wills: Deadlines[Session] = Deadlines()
         self._offline: dict[str, dict[Session, None]] = {}
-        self._unsaved: dict[Session, None] = {}
+        self.unsaved: dict[Session, None] = {}
 
     def __iter__(self) -> Iterator[Session]:
         return iter(self._by_client_id.values())
@@ -72,8 +75,9 @@ class Sessions:
     def _attach(self, session: Session, peer: Peer, connect: Connect, now: Millis) -> None:
         session.peer, session.version = peer, connect.version
         session.connected_at, session.disconnected_at = now, None
-        session.expiry_seconds = self._expiry(connect)
-        session.receive_maximum = number_of(connect.properties, "receive_maximum", MAX_PACKET_ID)
+        session.lasts(self._expiry(connect))
+        receive_maximum = number_of(connect.properties, "receive_maximum", MAX_PACKET_ID)
+        session.window = min(receive_maximum, self._limits.inflight)
         session.maximum_packet = number_of(connect.properties, "maximum_packet_size", 0) or None
         session.testament = Testament(replace(connect.will), connect.client_id, peer) if connect.will else None
         self._stop_waiting(session)
@@ -90,7 +94,7 @@ class Sessions:
         """A DISCONNECT may change how long the session stays, but not make it last [MQTT-3.14.2-2]."""
         if seconds and not session.persistent:
             raise ProtocolViolation(Reason.PROTOCOL_ERROR, "a session that ends with its connection cannot be kept")
-        session.expiry_seconds = min(seconds, self._limits.session_expiry)
+        session.lasts(min(seconds, self._limits.session_expiry))
 
     def detach(self, session: Session, with_will: bool, now: Millis) -> None:
         """The connection is gone; its will is published unless it said goodbye [MQTT-3.1.2-8], [MQTT-3.14.4-3]."""
@@ -118,25 +122,25 @@ class Sessions:
         session.grants.clear()
         self._delivery.forget_all(session)
         self._stop_waiting(session)
-        self._unsaved.pop(session, None)
+        self.unsaved.pop(session, None)
         del self._by_client_id[session.client_id]
         if session.persistent:
             self._durable.forget_session(session.client_id)
 
     def save(self, session: Session) -> None:
-        self._unsaved.pop(session, None)
+        self.unsaved.pop(session, None)
         if session.persistent:
             self._durable.save_session(session.saved())
 
     def save_soon(self, session: Session) -> None:
         """Once for all the packets of a turn: a session is saved as a whole, and that takes long for a large one."""
         if session.persistent:
-            self._unsaved[session] = None
+            self.unsaved[session] = None
 
     def save_changed(self) -> None:
         """Saves what was to be saved soon."""
-        while self._unsaved:
-            self.save(next(iter(self._unsaved)))
+        while self.unsaved:
+            self.save(next(iter(self.unsaved)))
 
     # --- sessions whose clients are away ------------------------------------------------------------------------------
 
@@ -149,7 +153,8 @@ class Sessions:
 
     def restore(self, saved: SavedSession, messages: tuple[tuple[int, SavedMessage], ...], now: Millis) -> Session:
         """Takes back a session of an earlier run, without its subscriptions; who was connected counts as gone now."""
-        session = Session(saved.client_id, saved.certificate_id, saved.version, saved.expires_after_seconds)
+        session = Session(saved.client_id, saved.certificate_id, saved.version)
+        session.lasts(saved.expires_after_seconds)
         session.disconnected_at = saved.disconnected_at or now
         session.awaiting_release.update(saved.awaiting_release)
         for order, message in messages:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-from fleetward.gateway.codec import encode_publish
+from fleetward.gateway.codec import publish_around_id
 from fleetward.gateway.packets import NO_PROPERTIES, V5, Properties, Publish, Will
 from fleetward.gateway.saved import SavedMessage
 from fleetward.model import Millis
@@ -17,28 +17,20 @@ FORWARDED = frozenset(
 
 
 class Frame:
-    """A PUBLISH on the wire; for QoS 1 and 2 with a gap where each receiver's packet id goes."""
+    """A PUBLISH on the wire, `whole` at QoS 0; for QoS 1 and 2 with a gap where each receiver's packet id goes."""
 
-    __slots__ = ("_tail", "head", "size")
+    __slots__ = ("_head", "_tail", "size", "whole")
 
-    def __init__(self, data: bytes, qos: int) -> None:
-        self.size = len(data)
-        self.head, self._tail = data, b""
-        if qos:
-            gap = _packet_id_offset(data)
-            self.head, self._tail = data[:gap], data[gap + 2 :]
+    def __init__(self, head: bytes, tail: bytes, qos: int) -> None:
+        self._head, self._tail = head, tail
+        self.whole = b"" if qos else head + tail
+        self.size = len(head) + len(tail) + (2 if qos else 0)
 
     def bytes(self, packet_id: int, duplicate: bool) -> bytes:
-        first = self.head[0] | 0x08 if duplicate else self.head[0]
-        return b"".join((bytes((first,)), self.head[1:], packet_id.to_bytes(2, "big"), self._tail))
-
-
-def _packet_id_offset(data: bytes) -> int:
-    """Behind the fixed header (§2.1.1) and the topic (§3.3.2)."""
-    start = 2
-    while data[start - 1] & 0x80:
-        start += 1
-    return start + 2 + (data[start] << 8 | data[start + 1])
+        head = self._head
+        if duplicate:
+            head = bytes((head[0] | 0x08,)) + head[1:]
+        return b"".join((head, packet_id.to_bytes(2, "big"), self._tail))
 
 
 FREE_TEXT = ("content_type", "response_topic", "correlation_data")
@@ -118,9 +110,8 @@ class Message:
         frame = self._frames.get(key)
         if frame is None:
             properties = self._properties(identifiers, now) if version == V5 else NO_PROPERTIES
-            packet_id = 1 if qos else 0
-            data = encode_publish(self.topic, self.payload, qos, retain, False, packet_id, version, properties)
-            frame = Frame(data, qos)
+            head, tail = publish_around_id(self.topic, self.payload, qos, retain, False, version, properties)
+            frame = Frame(head, tail, qos)
             if self.expires_at is None:
                 self._frames[key] = frame
         return frame

@@ -109,7 +109,12 @@ class Session:
     expiry_seconds: int | None = 0
     """How long it outlives its connection; None: for ever."""
 
-    receive_maximum: int = MAX_PACKET_ID
+    persistent: bool = False
+    """Whether it outlives its connection at all: then it is kept on disk."""
+
+    window: int = MAX_PACKET_ID
+    """How many messages may be in flight to it: no more than it takes (§3.1.2.11.3)."""
+
     maximum_packet: int | None = None
     """The largest packet the client takes, in bytes."""
 
@@ -132,9 +137,10 @@ class Session:
     last_order: int = 0
     last_packet_id: int = 0
 
-    @property
-    def persistent(self) -> bool:
-        return self.expiry_seconds != 0
+    def lasts(self, seconds: int | None) -> None:
+        """Sets how long it outlives its connection."""
+        self.expiry_seconds = seconds
+        self.persistent = seconds != 0
 
     def allocate_packet_id(self) -> int:
         """An id that no message in flight has [MQTT-2.2.1-3]; in flight are always fewer than there are ids."""
@@ -144,10 +150,6 @@ class Session:
             if packet_id not in self.inflight:
                 self.last_packet_id = packet_id
                 return packet_id
-
-    def next_order(self) -> int:
-        self.last_order += 1
-        return self.last_order
 
     def saved(self) -> SavedSession:
         return SavedSession(

@@ -88,6 +88,10 @@ class Tls:
         self._tls.write(data)
         return self._outgoing.read()
 
+    @property
+    def has_answer(self) -> bool:
+        return self._outgoing.pending > 0
+
     def answer(self) -> bytes:
         return self._outgoing.read() if self._outgoing.pending else b""
 

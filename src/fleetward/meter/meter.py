@@ -99,7 +99,8 @@ class DeviceMeter:
 
     def spoke(self) -> None:
         """The device sent a packet other than PINGREQ and an accepted PUBLISH, which tells by itself."""
-        self._more(metrics.SILENCE)
+        if self._meter.on_demand is not None:
+            self._more(metrics.SILENCE)
 
     def tried(self, topic: str) -> None:
         """The device asked for a topic, whatever the answer; an accepted PUBLISH tells by itself."""
