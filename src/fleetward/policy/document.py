@@ -13,10 +13,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from fleetward.policy.candidates import Candidates
 from fleetward.policy.conditions import Condition, compile_condition
 from fleetward.policy.keys import DEVICE_KEYS as DEVICE_KEYS
 from fleetward.policy.keys import malformed, shown
-from fleetward.policy.patterns import Scope, Test, compile_pattern
+from fleetward.policy.patterns import Pattern, Scope, compile_pattern
 from fleetward.policy.request import Request
 from fleetward.policy.wildcards import Matcher, compile_wildcards
 
@@ -51,8 +52,13 @@ class Resources:
     a statement does not apply; a Deny with NotResource does, as its exception is not established.
     """
 
-    patterns: tuple[Test, ...]
+    patterns: tuple[Pattern, ...]
     negated: bool
+
+    @property
+    def starts(self) -> frozenset[str]:
+        """What is covered begins with one of these texts."""
+        return frozenset(("",)) if self.negated else frozenset(pattern.start for pattern in self.patterns)
 
     def cover(self, resource: str, request: Request) -> bool:
         for pattern in self.patterns:
@@ -72,6 +78,10 @@ class Statement:
     resources: Resources
     conditions: tuple[Condition, ...]
 
+    @property
+    def starts(self) -> frozenset[str]:
+        return self.resources.starts
+
     def applies(self, resource: str, request: Request) -> bool:
         """To an action that is covered; `request` made for this statement's effect."""
         return self.resources.cover(resource, request) and all(
@@ -87,18 +97,18 @@ class Policy:
     denies: tuple[Statement, ...]
     allows: tuple[Statement, ...]
     folds_keys: bool
-    _covering: dict[str, tuple[tuple[Statement, ...], tuple[Statement, ...]]] = field(
+    _covering: dict[str, tuple[Candidates[Statement], Candidates[Statement]]] = field(
         default_factory=dict, compare=False, repr=False
     )
 
-    def covering(self, action: str) -> tuple[tuple[Statement, ...], tuple[Statement, ...]]:
+    def covering(self, action: str) -> tuple[Candidates[Statement], Candidates[Statement]]:
         """The Denies and the Allows whose actions cover `action`, which is in lower case."""
         found = self._covering.get(action)
         if found is None:
             if len(self._covering) >= REMEMBERED_ACTIONS:
                 self._covering.clear()
-            denies = tuple(statement for statement in self.denies if statement.actions.cover(action))
-            allows = tuple(statement for statement in self.allows if statement.actions.cover(action))
+            denies = Candidates(statement for statement in self.denies if statement.actions.cover(action))
+            allows = Candidates(statement for statement in self.allows if statement.actions.cover(action))
             found = self._covering[action] = denies, allows
         return found
 

@@ -48,12 +48,12 @@ def evaluate(policies: Iterable[Policy], action: str, resource: str, context: Co
         context = {**{key.lower(): value for key, value in context.items()}, **context}
     request = Request(context, deny=True)
     for policy in policies:
-        for statement in policy.covering(action)[0]:
+        for statement in policy.covering(action)[0].about(resource):
             if statement.applies(resource, request):
                 return Outcome(Effect.EXPLICIT_DENY, policy.name, statement.index)
     request = Request(context, deny=False)
     for policy in policies:
-        for statement in policy.covering(action)[1]:
+        for statement in policy.covering(action)[1].about(resource):
             if statement.applies(resource, request):
                 return Outcome(Effect.ALLOWED, policy.name, statement.index)
     return IMPLICIT_DENY

@@ -26,6 +26,13 @@ class Test(Protocol):
         """Whether a False of `matches` is knowledge: every variable has a value, and `value` the right type."""
 
 
+class Pattern(Test, Protocol):
+    """One that is held against a resource; it matches nothing that does not begin with the literal text `start`."""
+
+    @property
+    def start(self) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """What the texts of a document are compiled with: the keys they may name (None: any), and whether as variables."""
@@ -138,7 +145,7 @@ class ArnPattern:
         return all(part.decides(value, request) for part in self.parts)
 
 
-def compile_pattern(text: str, scope: Scope) -> Test:
+def compile_pattern(text: str, scope: Scope) -> Pattern:
     """`text` with its wildcards, `*` and `?`."""
     return _compile(list(_parts(text, scope)))
 
@@ -195,7 +202,7 @@ def _variable(name: str, scope: Scope) -> Part:
     return Variable(key)
 
 
-def _compile(parts: Sequence[Part]) -> Test:
+def _compile(parts: Sequence[Part]) -> Pattern:
     pieces = [part for part in parts if not isinstance(part, Variable)]
     if len(pieces) == len(parts):
         return matcher(pieces)

@@ -34,6 +34,10 @@ class Static:
 class Exact(Static):
     text: str
 
+    @property
+    def start(self) -> str:
+        return self.text
+
     def matches(self, value: str, request: object = None) -> bool:
         return value == self.text
 
@@ -41,6 +45,10 @@ class Exact(Static):
 @dataclass(frozen=True, slots=True)
 class Prefix(Static):
     text: str
+
+    @property
+    def start(self) -> str:
+        return self.text
 
     def matches(self, value: str, request: object = None) -> bool:
         return value.startswith(self.text)
@@ -52,29 +60,33 @@ class Glob(Static):
 
     segments: tuple[str, ...]
 
+    @property
+    def start(self) -> str:
+        return self.segments[0]
+
     def matches(self, value: str, request: object = None) -> bool:
         return between_stars(self.segments, value)
 
 
 @dataclass(frozen=True, slots=True)
 class Automaton(Static):
-    """Text with `?`, behind a literal `head`: bit i of the state says that the next i characters are matched.
+    """Text with `?`, behind a literal `start`: bit i of the state says that the next i characters are matched.
 
     `masks` tell at which positions a character may stand (`other`: any further character), `loops` at which positions
     a star lets the state stay, `accept` is the position behind the last character.
     """
 
-    head: str
+    start: str
     masks: Mapping[str, int]
     other: int
     loops: int
     accept: int
 
     def matches(self, value: str, request: object = None) -> bool:
-        if not value.startswith(self.head):
+        if not value.startswith(self.start):
             return False
         state, masks, other, loops = 1, self.masks, self.other, self.loops
-        for letter in value[len(self.head) :]:
+        for letter in value[len(self.start) :]:
             state = ((state & masks.get(letter, other)) << 1) | (state & loops)
             if not state:
                 return False
