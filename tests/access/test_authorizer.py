@@ -149,7 +149,7 @@ def test_a_session_policy_narrows(door: Door) -> None:
 EFFECTS = st.lists(st.tuples(st.sampled_from(["Allow", "Deny"]), st.sampled_from("abc")), min_size=1, max_size=4)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(own=EFFECTS, narrowing=EFFECTS, thing=st.sampled_from("abc"))
 def test_a_session_never_widens(
     door: Door, own: list[tuple[str, str]], narrowing: list[tuple[str, str]], thing: str

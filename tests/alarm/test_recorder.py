@@ -164,7 +164,7 @@ def stories(draw: st.DrawFn) -> list[AlarmEvent]:
 
 
 @given(stories(), st.integers(0, 6))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_a_replay_changes_nothing(database: Database, events: list[AlarmEvent], cut: int) -> None:
     """Whatever was recorded before a crash, telling the whole story again adds only what was missing."""
     with database.transaction(0) as tx:

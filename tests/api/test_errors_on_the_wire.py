@@ -208,7 +208,7 @@ def test_a_body_that_cannot_be_read_is_a_client_error(house: House, body: bytes)
     assert (answer.status, error_in(answer)["Code"]) == (400, "InvalidRequestException")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(
     body=st.binary(max_size=200) | st.text(max_size=60).map(str.encode), service=st.sampled_from(["iot", "sts", "logs"])
 )

@@ -25,7 +25,7 @@ from fleetward.simulate.provision import Keys
 from hostile_documents import ODD, TEXT, as_text, damaged
 from running_server import RunningServer, until
 
-EXAMPLES = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+EXAMPLES = settings(max_examples=60, suppress_health_check=list(HealthCheck))
 HOT, METRIC = 90.0, "temperature"
 BEHAVIORS: list[dict[str, Any]] = [
     {

@@ -67,7 +67,7 @@ def shown(answer: Answer) -> dict[str, Any] | None:
     return {"version": found["version"], "attributes": found["attributes"]}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(STEPS, max_size=12))
 def test_every_acknowledged_change_is_described(house: House, steps: list[tuple[str, str, Any]]) -> None:
     """After each change that the door acknowledges or refuses, DescribeThing shows exactly what it left behind."""

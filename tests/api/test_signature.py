@@ -62,7 +62,7 @@ def test_aws_own_example_verifies() -> None:
     check(request_of("GET", "/", headers), "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", at)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     method=st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE"]),
     path=PATH,
@@ -199,7 +199,7 @@ def test_one_header_named_many_times_is_refused() -> None:
         signature.read(request_of("GET", "/things", headers))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     authorization=st.text(max_size=80)
     | st.builds(

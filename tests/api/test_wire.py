@@ -21,7 +21,7 @@ from fleetward.api.serialise import Response, serialise
 
 SERVICES = sorted(set(models.SIGNING_NAMES.values()))
 OPERATIONS = [(name, operation) for name in SERVICES for operation in models.service(name).model.operation_names]
-FEW = settings(max_examples=4, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=4, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 def sent_by_botocore(operation: OperationModel, params: dict[str, Any]) -> Request:

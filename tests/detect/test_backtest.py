@@ -91,7 +91,7 @@ def told(events: list[AlarmEvent] | tuple[AlarmEvent, ...]) -> list[tuple[str, s
     )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.integers(0, 2**32), st.sampled_from(BEHAVIORS), st.sampled_from((2, 4, 8, 12)))
 def test_live_and_replay_agree(tmp_path_factory: pytest.TempPathFactory, seed: int, watched: Behavior, n: int) -> None:
     """Replaying what was stored gives the events that were raised live: device, behaviour, window and kind.

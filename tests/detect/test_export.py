@@ -128,7 +128,7 @@ def test_what_a_profile_exports() -> None:
     assert plan_of("P", document, ()) is None
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=5_000), max_size=60))
 def test_batches_lose_nothing(names: list[str]) -> None:
     """However values are cut, every batch is JSON of at most 128 KB, and together they hold every value in order."""

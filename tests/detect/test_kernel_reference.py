@@ -18,7 +18,7 @@ from fleetward.store.journal import Journal
 
 slots._FIRST_SIZE = 1  # so that every array has to grow
 
-LOOSE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+LOOSE = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 def told(outcome: Outcome, open_violations: dict) -> list:

@@ -38,7 +38,7 @@ def advice(
     return {one.code: one for one in found}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(2, 60), st.sampled_from(sorted(STATISTICS.values())), st.sampled_from(Operator), st.randoms())
 def test_the_share_is_what_detection_flags(n: int, hundredths: int, operator: Operator, chance: Any) -> None:
     """Among devices with different values, detection flags exactly the share that lint foretells."""

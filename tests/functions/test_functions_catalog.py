@@ -138,7 +138,7 @@ PATHS = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(PATHS, min_size=1, max_size=4, unique=True))
 def test_unpacking_stays_in_its_folder(tmp_path_factory: pytest.TempPathFactory, paths: list[str]) -> None:
     """Whatever the names in an archive are: it is refused, or nothing is written outside the folder."""

@@ -91,7 +91,7 @@ def test_cron(expression: str, moment: str, following: str | None) -> None:
     assert parse(expression).after(at(moment)) == (at(following) if following else None)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sets(st.integers(0, 59), min_size=1, max_size=4),
     st.sets(st.integers(0, 23), min_size=1, max_size=3),

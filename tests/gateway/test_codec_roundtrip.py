@@ -166,7 +166,7 @@ def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
 
 
 @versions
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_round_trip(version: int, data: st.DataObject) -> None:
     """A connection's packets arrive as they were sent, wherever the stream is cut."""
@@ -181,7 +181,7 @@ def test_round_trip(version: int, data: st.DataObject) -> None:
 
 
 @versions
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_truncated_packets(version: int, data: st.DataObject) -> None:
     """A packet that lost its end, its length made to fit, is refused or read as another that is whole."""
@@ -192,7 +192,7 @@ def test_truncated_packets(version: int, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("version", [0, V311, V5])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(chunks=st.lists(st.binary(max_size=60), max_size=5))
 def test_arbitrary_bytes(version: int, chunks: list[bytes]) -> None:
     """Arbitrary bytes raise nothing but ProtocolViolation and are never held beyond the limit."""
@@ -206,7 +206,7 @@ def test_arbitrary_bytes(version: int, chunks: list[bytes]) -> None:
 
 
 @versions
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_damaged_packets(version: int, data: st.DataObject) -> None:
     """A packet with damaged bytes is refused, or read as one that is itself sound."""

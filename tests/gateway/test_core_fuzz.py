@@ -58,7 +58,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(STEPS, max_size=40), st.sampled_from(VERSIONS))
 def test_nothing_makes_the_core_fail(steps: list[tuple[int, Any]], version: int) -> None:
     """Whatever clients send, in whatever order, only their own connection may end; afterwards all still works."""

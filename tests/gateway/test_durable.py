@@ -179,7 +179,7 @@ class Model:
         )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(steps=st.lists(steps, max_size=25))
 def test_any_history(steps: list[tuple[object, ...]]) -> None:
     """Whatever happened, and whenever it was written, the file holds what plain dicts would."""

@@ -227,7 +227,7 @@ def test_hostile_cbor(payload: bytes) -> None:
         read(payload, Encoding.CBOR, CUSTOM)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=200), st.sampled_from(Encoding))
 def test_any_bytes(payload: bytes, encoding: Encoding) -> None:
     """Whatever bytes come, they are a report or malformed."""
@@ -247,7 +247,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(JSON, JSON, st.sampled_from(Encoding))
 def test_any_document(metrics: Any, customs: Any, encoding: Encoding) -> None:
     """Whatever stands in a report's blocks, it is read or malformed, and in both encodings alike."""

@@ -40,7 +40,7 @@ def cells_of(batch) -> dict:
     }
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(ticks)
 def test_a_batch_holds_what_happened_in_its_tick(ticks):
     """Every metric of every device counts exactly the calls since the last flush, and only touched devices appear."""

@@ -39,7 +39,7 @@ topics = st.lists(st.sampled_from(("a", "b", "dev", "+", "")), min_size=1, max_s
 names = topics.filter(lambda topic: topic and "+" not in topic)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.lists(topics.filter(bool), min_size=1, max_size=3), st.lists(st.tuples(names, st.integers(1, 50)), max_size=15)
 )

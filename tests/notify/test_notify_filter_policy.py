@@ -202,14 +202,14 @@ def naive(policy: dict[str, list[Any]], body: dict[str, Any]) -> bool:
     return True
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(POLICIES, BODIES)
 def test_matches_like_the_definition(policy: dict[str, list[Any]], body: dict[str, Any]) -> None:
     """The compiled policy agrees with the definition spelled out, on every flat policy and body."""
     assert parse(json.dumps(policy), BODY).wants(json.dumps(body), {}) is naive(policy, body)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=5),

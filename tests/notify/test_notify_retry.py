@@ -52,7 +52,7 @@ def test_next_attempt_is_in_milliseconds() -> None:
     assert retry.next_attempt(retry.HTTP, 4, 1000) is None
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.sampled_from(sorted(retry.BACKOFFS)),
     st.integers(1, 3600),
@@ -122,7 +122,7 @@ REQUESTS = st.fixed_dictionaries({}, optional={"headerContentType": JSON})
 THROTTLES = st.fixed_dictionaries({}, optional={"maxReceivesPerSecond": JSON})
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(RETRIES | JSON, REQUESTS | JSON, THROTTLES | JSON, JSON)
 def test_any_policy_is_carried_out_or_refused(retries: Any, request: Any, throttle: Any, flag: Any) -> None:
     """Whatever comes as a delivery policy is refused, or can be shown and carried out afterwards."""

@@ -73,7 +73,7 @@ def test_many_at_once_are_as_many_one_by_one(home: House) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), max_size=40), st.integers(1, 4), st.integers(0, 9))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_what_is_due(home: House, queued: list[tuple[int, int]], of_each: int, now: int) -> None:
     """The longest due come first, so many of each subscription, and none of one that is busy or not due yet."""
     row = {"protocol": "lambda", "endpoint": FUNCTION, "status": "pending", "attempts": 0, "created_at": 0}

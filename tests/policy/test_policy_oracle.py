@@ -277,7 +277,7 @@ def decide(rules: list[dict[str, Any]], action: str, resource: str, context: dic
 # --- the properties ---------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=3000)
 @given(seeds)
 def test_evaluation_agrees_with_the_oracle(cases: Cases) -> None:
     """On random documents and requests, evaluate says what a direct reading of the rules says."""
@@ -287,7 +287,7 @@ def test_evaluation_agrees_with_the_oracle(cases: Cases) -> None:
     assert decide(rules, action, resource, context) == oracle(rules, action, resource, context)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(seeds)
 def test_adding_a_deny_never_allows_more(cases: Cases) -> None:
     """A further Deny leaves nothing allowed that was not allowed before, and never turns a deny into less."""
@@ -298,7 +298,7 @@ def test_adding_a_deny_never_allows_more(cases: Cases) -> None:
     assert after is before or after is Effect.EXPLICIT_DENY
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(seeds)
 def test_an_explicit_deny_dominates(cases: Cases) -> None:
     """What one policy denies explicitly stays denied, whatever policies come before or after it."""
@@ -310,7 +310,7 @@ def test_an_explicit_deny_dominates(cases: Cases) -> None:
         assert decide([denying, *others], *request) is Effect.EXPLICIT_DENY
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(st.text("ab*?", max_size=8), st.text("ab*?", max_size=10))
 def test_wildcards_agree_with_naive_recursion(pattern: str, text: str) -> None:
     """The linear-time matcher accepts what recursive matching accepts."""

@@ -40,7 +40,7 @@ def test_several_clients_of_one_thing() -> None:
     assert connectivity.of("lamp", lambda sighting: sighting.client_id == "c") is None
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=60))
 def test_memory_is_bounded(steps: list[tuple[int, bool]]) -> None:
     """Whatever happens, those that are connected and the latest of the others are remembered, and nothing else."""

@@ -186,7 +186,7 @@ def take(tx, step):
 
 
 @given(steps=st.lists(STEPS, max_size=15))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_following_equals_reading_anew(tmp_path_factory, steps):
     """A view that followed the feed step by step is the view of a reader who starts now, isolation included."""
     database = Database(sqlite_url(tmp_path_factory.mktemp("feed") / "store.db"))

@@ -133,7 +133,7 @@ class TestFinding:
         things.update(tx, "lamp", remove_type=True)
         assert found(tx, "watt", "75") == ["lamp"]
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
     @given(
         values=st.lists(st.sampled_from(["", "x", "xy", "x_", "x%", "y", "X"]), max_size=12),
         value=st.sampled_from([None, "x", "y"]),

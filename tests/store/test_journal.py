@@ -34,7 +34,7 @@ def run(journal: Journal, kernel: Kernel, items) -> list:
     return outcomes
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 60), st.integers(0, 60))
 def test_snapshot_and_log_give_the_same_events_again(seed, first, second):
     """Recovery answers the inputs since the snapshot as the lost kernel did, and goes on as it would have."""

@@ -20,7 +20,7 @@ SECONDS = 10
 MINUTE = 60_000
 SIZES = Measure((MESSAGE_SIZE, ""), 60, "total")
 FLEET = st.lists(st.integers(0, 1_000_000), min_size=1, max_size=40)
-anew = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+anew = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=30)
 
 
 @pytest.fixture

@@ -131,7 +131,7 @@ STEPS = st.lists(
 
 
 @given(steps=STEPS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_trail_tells_the_whole_story(tmp_path_factory, steps):
     """Following the trail from nothing gives exactly the rows that are there."""
     database = open_store(tmp_path_factory.mktemp("trail"))
