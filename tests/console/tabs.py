@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
+
+PATIENCE_MS = 20_000
+"""What is waited for comes at once, but on a machine that is busy with other tests."""
 
 ROOT = ("root-key-of-the-tests", "root-secret-of-the-tests")
+
+expect.set_options(timeout=PATIENCE_MS)
 
 
 class Tab:
@@ -16,7 +21,7 @@ class Tab:
         self.page = page
         self.base = base
         self.problems: list[str] = []
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(PATIENCE_MS)
         page.on("pageerror", lambda error: self.problems.append(f"script: {error}"))
         page.on("console", lambda message: self._note(message))
 

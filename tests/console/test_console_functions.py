@@ -118,7 +118,7 @@ def test_a_source_without_an_import_is_saved_with_a_warning_and_fails_with_a_tra
     page.keyboard.insert_text(pasted)
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("name 'os' is not defined")).to_be_visible()
-    until(lambda: source_of(console_server, "Pasted") == pasted, 5, "the source")
+    until(lambda: source_of(console_server, "Pasted") == pasted, 15, "the source")
     alert = {"Records": [{"Sns": {"Message": json.dumps({"thingName": "T"})}}]}
     page.get_by_label("Event (JSON)").fill(json.dumps(alert))
     page.get_by_role("button", name="Test", exact=True).click()
