@@ -20,7 +20,7 @@ from fleetward.access.keys import AccessKey, ensure_root_key
 from fleetward.api.call import Rooms
 from fleetward.api.door import make_door
 from fleetward.arn import Arns
-from fleetward.model import Change
+from fleetward.records import Change
 from fleetward.registry.feed import Feed
 from fleetward.registry.fleet import read_fleet
 from fleetward.registry.view import FleetView

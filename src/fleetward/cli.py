@@ -159,7 +159,7 @@ Profile = Annotated[
 @cli.command()
 def lint(profile: Profile, data_dir: DataDir = None) -> None:
     """Tell what a profile will do before it is attached; exit code 1 when there is a warning, 2 when it is none."""
-    from fleetward.hindsight import lint_exit_code, lint_lines
+    from fleetward.commands.hindsight import lint_exit_code, lint_lines
 
     answer = call(data_dir, "lint_security_profile", failing=2, profile=profile.read_text())
     typer.echo("\n".join(lint_lines(answer)))
@@ -176,7 +176,7 @@ def backtest(
     """Tell who would have alarmed and been isolated; exit code 0 nobody, 1 somebody, 2 not (all) replayable."""
     from datetime import UTC, datetime
 
-    from fleetward import hindsight
+    from fleetward.commands import hindsight
 
     try:
         start = hindsight.since(since, datetime.now(UTC))

@@ -96,14 +96,10 @@ class NotImplementedHere(Refusal):
 
 
 class InvalidParameter(Refusal):
-    """SNS: `InvalidParameter`, 400."""
-
     code, status = "InvalidParameterException", 400
 
 
 class NotFound(Refusal):
-    """SNS: `NotFound`, 404."""
-
     code, status = "NotFoundException", 404
 
 
@@ -210,38 +206,26 @@ class ServiceUnavailable(Refusal):
 
 
 class NoSuchEntity(Refusal):
-    """IAM: `NoSuchEntity`, 404."""
-
     code, status = "NoSuchEntityException", 404
 
 
 class PasswordPolicyViolation(Refusal):
-    """IAM: `PasswordPolicyViolation`, 400."""
-
     code, status = "PasswordPolicyViolationException", 400
 
 
 class EntityAlreadyExists(Refusal):
-    """IAM: `EntityAlreadyExists`, 409."""
-
     code, status = "EntityAlreadyExistsException", 409
 
 
 class MalformedPolicyDocument(Refusal):
-    """IAM: `MalformedPolicyDocument`, 400."""
-
     code, status = "MalformedPolicyDocumentException", 400
 
 
 class PackedPolicyTooLarge(Refusal):
-    """STS: `PackedPolicyTooLarge`, 400."""
-
     code, status = "PackedPolicyTooLargeException", 400
 
 
 class InvalidInput(Refusal):
-    """IAM: `InvalidInput`, 400."""
-
     code, status = "InvalidInputException", 400
 
 
@@ -249,44 +233,30 @@ class InvalidInput(Refusal):
 
 
 class AuthorizationError(Refusal):
-    """SNS: `AuthorizationError`, 403."""
-
     code, status = "AuthorizationErrorException", 403
 
 
 class TagLimitExceeded(Refusal):
-    """SNS: `TagLimitExceeded`, 400."""
-
     code, status = "TagLimitExceededException", 400
 
 
 class EmptyBatchRequest(Refusal):
-    """SNS: `EmptyBatchRequest`, 400."""
-
     code, status = "EmptyBatchRequestException", 400
 
 
 class TooManyEntriesInBatchRequest(Refusal):
-    """SNS: `TooManyEntriesInBatchRequest`, 400."""
-
     code, status = "TooManyEntriesInBatchRequestException", 400
 
 
 class BatchEntryIdsNotDistinct(Refusal):
-    """SNS: `BatchEntryIdsNotDistinct`, 400."""
-
     code, status = "BatchEntryIdsNotDistinctException", 400
 
 
 class InvalidBatchEntryId(Refusal):
-    """SNS: `InvalidBatchEntryId`, 400."""
-
     code, status = "InvalidBatchEntryIdException", 400
 
 
 class BatchRequestTooLong(Refusal):
-    """SNS: `BatchRequestTooLong`, 400."""
-
     code, status = "BatchRequestTooLongException", 400
 
 

@@ -27,7 +27,8 @@ from fleetward.detect.kernel import Kernel
 from fleetward.detect.outcome import Outcome, Progress
 from fleetward.detect.turned import kinds
 from fleetward.detect.watched import demand, watched_profiles
-from fleetward.model import AlarmEvent, AlarmKind, Change, Demand, Millis, RecordKind, ThingRecord
+from fleetward.model import AlarmEvent, AlarmKind, Demand, Millis
+from fleetward.records import Change, RecordKind, ThingRecord
 from fleetward.registry.view import FleetView
 from fleetward.respond import automatic, isolations, mitigation_tasks
 from fleetward.settings import Settings

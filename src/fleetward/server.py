@@ -21,7 +21,7 @@ from fleetward import logs
 from fleetward.api.call import Rooms
 from fleetward.api.connection import HttpConnection
 from fleetward.api.door import ASGIApp, Message, Receive, Send
-from fleetward.app import CannotStart, House
+from fleetward.app.house import CannotStart, House
 from fleetward.client import LOCK_FILE, SERVER_FILE, ServerInfo
 from fleetward.console.web import Console, is_in_console
 from fleetward.gateway.doors import LoadCertificate

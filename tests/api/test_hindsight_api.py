@@ -15,8 +15,8 @@ from botocore.config import Config
 from botocore.session import get_session
 from registry_house import RegistryHouse, refusal
 
-from fleetward import hindsight
 from fleetward.api import models
+from fleetward.commands import hindsight
 from fleetward.detect.outcome import MetricRows, WindowRows
 from fleetward.store.history import History
 

@@ -30,7 +30,7 @@ from fleetward.gateway.packets import (
 )
 from fleetward.meter.batch import Batch
 from fleetward.meter.meter import Meter
-from fleetward.model import (
+from fleetward.records import (
     CertificateRecord,
     Change,
     GroupRecord,

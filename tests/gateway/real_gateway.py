@@ -21,7 +21,15 @@ from fleetward.gateway.remote import RemoteGateway
 from fleetward.gateway.service import Gateway
 from fleetward.gateway.starting import TlsFiles
 from fleetward.meter.batch import Batch
-from fleetward.model import CertificateRecord, Change, GroupRecord, PolicyRecord, Record, RecordKind, ThingRecord
+from fleetward.records import (
+    CertificateRecord,
+    Change,
+    GroupRecord,
+    PolicyRecord,
+    Record,
+    RecordKind,
+    ThingRecord,
+)
 from fleetward.registry.authority import Authority
 from fleetward.settings import Settings
 

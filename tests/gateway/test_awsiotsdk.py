@@ -12,7 +12,7 @@ from both_ends import policy
 from real_gateway import SECONDS, Credentials, RealGateway
 
 from fleetward.gateway.doors import Publish
-from fleetward.model import RecordKind
+from fleetward.records import RecordKind
 
 
 class Mqtt3:

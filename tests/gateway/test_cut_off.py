@@ -12,7 +12,7 @@ from fleetward.gateway.packets import (
     Reason,
     Will,
 )
-from fleetward.model import RecordKind
+from fleetward.records import RecordKind
 
 
 @pytest.mark.parametrize("version", VERSIONS)

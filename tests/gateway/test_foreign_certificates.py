@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 from real_gateway import Credentials, MakeGateway, RealGateway
 
-from fleetward.model import AuthorityRecord, CertificateRecord, RecordKind
+from fleetward.records import AuthorityRecord, CertificateRecord, RecordKind
 from fleetward.registry.foreign import identity
 from foreign_ca import ForeignCa
 

@@ -27,7 +27,8 @@ from fleetward.gateway.frames import (
     unpack,
 )
 from fleetward.meter.batch import Batch, Cells, TopicCells
-from fleetward.model import CertificateRecord, Change, Demand, GroupRecord, PolicyRecord, RecordKind, ThingRecord
+from fleetward.model import Demand
+from fleetward.records import CertificateRecord, Change, GroupRecord, PolicyRecord, RecordKind, ThingRecord
 
 CHANGES = (
     Change(1, RecordKind.POLICY, "p", PolicyRecord("p", "{}")),

@@ -25,7 +25,8 @@ from fleetward.gateway.remote import RemoteGateway, known_to_gateway
 from fleetward.gateway.starting import CannotListen, DurableFileError, GatewayStopped, TlsFiles
 from fleetward.gateway.step_counter import StepCounter
 from fleetward.meter.batch import Batch
-from fleetward.model import Change, Demand, RecordKind
+from fleetward.model import Demand
+from fleetward.records import Change, RecordKind
 from fleetward.registry.authority import Authority
 from fleetward.settings import Settings
 from running_server import RunningServer, until

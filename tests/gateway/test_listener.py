@@ -32,7 +32,7 @@ from fleetward.gateway.packets import (
 from fleetward.gateway.packets import Publish as PublishPacket
 from fleetward.gateway.service import CannotListen, Gateway, GatewayStopped, TlsFiles
 from fleetward.meter.batch import TICK_MILLIS
-from fleetward.model import RecordKind
+from fleetward.records import RecordKind
 from fleetward.registry.authority import Authority
 from fleetward.settings import Settings
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fleetward import errors
 from fleetward.arn import Arns
-from fleetward.model import Change, PolicyRecord, RecordKind
+from fleetward.records import Change, PolicyRecord, RecordKind
 from fleetward.registry import certificates, groups, policies, things
 from fleetward.registry.feed import Feed, read_record
 from fleetward.registry.fleet import read_fleet

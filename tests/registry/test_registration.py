@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 
 from fleetward import errors
-from fleetward.model import CertificateRecord, RecordKind
+from fleetward.records import CertificateRecord, RecordKind
 from fleetward.registry import account, ca_certificates, certificates, feed, registration
 from fleetward.store.database import Database, Transaction, sqlite_url
 from fleetward.store.tables import metadata

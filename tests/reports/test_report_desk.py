@@ -17,7 +17,7 @@ from fleetward.detect.inputs import Report
 from fleetward.gateway.doors import Arrival, Publish
 from fleetward.meter.batch import unregistered_id
 from fleetward.meter.report_order import INTERVAL
-from fleetward.model import CertificateRecord, Change, RecordKind, ThingRecord
+from fleetward.records import CertificateRecord, Change, RecordKind, ThingRecord
 from fleetward.registry.view import FleetView
 from fleetward.reports.attribution import UNREGISTERED_NAMES
 from fleetward.reports.desk import ReportDesk

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fleetward.model import Change
+from fleetward.records import Change
 from fleetward.registry import things
 from fleetward.registry.feed import Feed
 from fleetward.store.database import Database, Reader, Touch, sqlite_url

@@ -67,6 +67,26 @@ class AlertPublisher:
             raise errors.AccessDenied(f"the role {role_arn} is not allowed to publish there: it lacks sns:Publish")
 
 
+# --- what IoT does with a role ----------------------------------------------------------------------------------------
+
+
+Permits: TypeAlias = Callable[[Reader, str, str, str], bool]
+"""Whether a role (its ARN) may do an action on a resource (its ARN)."""
+
+
+class IotRoles:
+    """Roles that IoT acts with: they must trust it."""
+
+    def __init__(self, authorizer: Authorizer, clock: Callable[[], Millis]) -> None:
+        self._authorizer = authorizer
+        self._clock = clock
+
+    def permit(self, look: Reader, role_arn: str, action: str, resource: str) -> bool:
+        now = self._clock()
+        role = _assumed(self._authorizer, look, role_arn, IOT, now)
+        return role is not None and self._authorizer.role_may(role, action, resource, now)
+
+
 def _assumed(authorizer: Authorizer, look: Reader, role_arn: str, service: str, now: Millis) -> Holder | None:
     role = authorizer.role(look, role_arn)
     return role if role is not None and authorizer.trusts(role, service, now) else None

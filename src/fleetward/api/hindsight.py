@@ -15,11 +15,11 @@ from fleetward.api.times import datetime_of, millis_of
 from fleetward.detect import profile_store, profiles, targets
 from fleetward.detect.backtest import Backtest, Device, backtest
 from fleetward.detect.catalog import catalog
-from fleetward.detect.export import covers
 from fleetward.detect.inputs import Enroll, Input, Target, WatchedProfile
 from fleetward.detect.lint import lint
 from fleetward.meter.batch import Batch, unregistered_id
-from fleetward.model import AlarmEvent, Behavior, Millis, ThingRecord
+from fleetward.model import AlarmEvent, Behavior, Millis
+from fleetward.records import ThingRecord
 from fleetward.respond.mitigation_actions import AUTOMATIC_TAG
 from fleetward.store.database import Reader
 from fleetward.store.past import DAY, PastInputs, extremes
@@ -47,7 +47,7 @@ async def backtest_security_profile(call: Call) -> dict[str, Any]:
 
 def _lint(call: Call, profile: WatchedProfile, fleet: Sequence[ThingRecord]) -> dict[str, Any]:
     view, since = call.rooms.view, _oldest(call)
-    population = sum(covers(view, profile.targets, thing.name) for thing in fleet)
+    population = sum(targets.covers(view, profile.targets, thing.name) for thing in fleet)
     past = {behavior.key: extremes(call.rooms.history, behavior, since, call.now) for behavior in profile.behaviors}
     found = lint(profile.behaviors, population, {key: known for key, known in past.items() if known is not None})
     return {

@@ -68,7 +68,7 @@ def show(
 
 
 def _start(since: str | None) -> datetime | None:
-    from fleetward.hindsight import since as moment
+    from fleetward.commands.hindsight import since as moment
 
     try:
         return None if since is None else moment(since, datetime.now(UTC))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from fleetward import arn, errors
 from fleetward.arn import Arns
 from fleetward.detect.behavior_checks import NAME, show
 from fleetward.detect.inputs import Target
+from fleetward.registry.view import FleetView
 
 POPULATIONS: Mapping[str, str] = {
     "all/things": "all",
@@ -36,6 +37,19 @@ def render(target: Target, arns: Arns) -> str:
         return arns.iot("thinggroup", target.group)
     resource = next(resource for resource, kind in POPULATIONS.items() if kind == target.kind)
     return arns.make("iot", resource)
+
+
+def covers(view: FleetView, targets: Iterable[Target], thing: str) -> bool:
+    """Whether any of a profile's targets covers a device, registered or not."""
+    record = view.thing(thing)
+    groups = () if record is None else view.ancestry(record.groups)
+    return any(
+        target.kind == "all"
+        or (target.kind == "registered" and record is not None)
+        or (target.kind == "unregistered" and record is None)
+        or (target.kind == "group" and target.group in groups)
+        for target in targets
+    )
 
 
 _FORMS = (

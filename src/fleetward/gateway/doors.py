@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from fleetward.meter.batch import Batch
-from fleetward.model import Change, Demand, Millis
+from fleetward.model import Demand, Millis
+from fleetward.records import Change
 
 
 @dataclass(frozen=True, slots=True)

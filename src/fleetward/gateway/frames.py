@@ -21,11 +21,11 @@ from fleetward.arn import Arns
 from fleetward.gateway import doors
 from fleetward.gateway.doors import Command, Reply
 from fleetward.meter import batch
-from fleetward.model import (
+from fleetward.model import Demand
+from fleetward.records import (
     AuthorityRecord,
     CertificateRecord,
     Change,
-    Demand,
     GroupRecord,
     PolicyRecord,
     Record,

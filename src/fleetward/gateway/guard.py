@@ -22,7 +22,8 @@ from fleetward.gateway.endings import CUT_OFF, SHUT_DOWN, dropped
 from fleetward.gateway.identity import Attribution, Principal
 from fleetward.gateway.limits import Limits
 from fleetward.meter.meter import Meter
-from fleetward.model import Change, Millis, RecordKind
+from fleetward.model import Millis
+from fleetward.records import Change, RecordKind
 from fleetward.registry.view import FleetView, thing_context
 
 SWEEP_SHARE = 32

@@ -30,7 +30,8 @@ from fleetward.gateway.service import Gateway
 from fleetward.gateway.starting import TlsFiles
 from fleetward.gateway.step_counter import StepCounter
 from fleetward.meter.batch import Batch
-from fleetward.model import Demand, Millis, Record
+from fleetward.model import Demand, Millis
+from fleetward.records import Record
 from fleetward.settings import Settings
 
 log = structlog.get_logger()

@@ -20,7 +20,8 @@ from fleetward.gateway.doors import Arrival, Clock, Command, Outlets, Presence, 
 from fleetward.gateway.frames import Answer, Ask, Begin, Failure, Fleet, Ready, Steps, Stop, parts
 from fleetward.gateway.starting import CannotListen, CannotServe, DurableFileError, GatewayStopped, TlsFiles
 from fleetward.meter.batch import Batch
-from fleetward.model import Change, Demand, Record
+from fleetward.model import Demand
+from fleetward.records import Change, Record
 from fleetward.settings import Settings
 
 log = structlog.get_logger()

@@ -29,7 +29,8 @@ from fleetward.gateway.tls import Tls, server_context
 from fleetward.gateway.trust import Trust
 from fleetward.meter.batch import TICK_MILLIS
 from fleetward.meter.meter import Meter
-from fleetward.model import Change, Demand, Millis, Record
+from fleetward.model import Demand, Millis
+from fleetward.records import Change, Record
 from fleetward.registry.view import FleetView
 from fleetward.settings import Settings
 

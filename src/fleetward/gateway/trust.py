@@ -10,7 +10,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterable
 
-from fleetward.model import AuthorityRecord, CertificateRecord, Change, Record
+from fleetward.records import AuthorityRecord, CertificateRecord, Change, Record
 
 
 class Trust:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
-from fleetward.model import (
+from fleetward.records import (
     AuthorityRecord,
     CertificateRecord,
     Change,

@@ -9,7 +9,7 @@ from itertools import islice
 
 import sqlalchemy as sa
 
-from fleetward.model import Record, RecordKind, ThingRecord
+from fleetward.records import Record, RecordKind, ThingRecord
 from fleetward.registry.feed import READERS
 from fleetward.store.database import Database, Reader
 from fleetward.store.tables import registry as tables

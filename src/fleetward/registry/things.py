@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
 
 from fleetward import errors
-from fleetward.model import Millis, ThingRecord
+from fleetward.model import Millis
+from fleetward.records import ThingRecord
 from fleetward.registry import thing_attributes, thing_types
 from fleetward.registry.names import near_name
 from fleetward.store.database import Reader, Transaction

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator
 
 from fleetward.arn import Arns
 from fleetward.errors import MalformedPolicy
-from fleetward.model import (
+from fleetward.policy.document import Policy, parse
+from fleetward.policy.evaluate import Effect, evaluate
+from fleetward.records import (
     CertificateRecord,
     Change,
     GroupRecord,
@@ -16,8 +18,6 @@ from fleetward.model import (
     RecordKind,
     ThingRecord,
 )
-from fleetward.policy.document import Policy, parse
-from fleetward.policy.evaluate import Effect, evaluate
 
 CONNECT = "iot:Connect"
 DENY_ALL = '{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"iot:*","Resource":"*"}]}'

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fleetward.model import Change
+from fleetward.records import Change
 from fleetward.registry.view import FleetView
 
 

@@ -13,6 +13,7 @@ import structlog
 from sqlalchemy.engine import RowMapping
 
 from fleetward import errors
+from fleetward.access.service_roles import Permits
 from fleetward.alarm.lifecycle import State
 from fleetward.arn import Arns
 from fleetward.model import Millis
@@ -29,9 +30,6 @@ VIOLATIONS_PER_STEP = 5
 RETRY_SECONDS = 1.0
 
 ADD_TO_GROUP = "iot:AddThingToThingGroup"
-
-Permits: TypeAlias = Callable[[Reader, str, str, str], bool]
-"""Whether a role (its ARN) may do an action on a resource (its ARN)."""
 
 
 class Mitigator:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from fleetward import errors
 from fleetward.arn import Arns
-from fleetward.model import Decision, Measure, PolicyRecord, RecordKind, ThingRecord
+from fleetward.model import Decision, Measure
 from fleetward.policy.document import parse
 from fleetward.policy.evaluate import Effect, evaluate
+from fleetward.records import PolicyRecord, RecordKind, ThingRecord
 from fleetward.registry import feed, groups, policies, things
 from fleetward.registry.view import CONNECT, DENY_ALL, thing_context
 from fleetward.store.database import Reader, Transaction

@@ -18,7 +18,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, CursorResult, Engine, RowMapping
 from sqlalchemy.sql import Executable
 
-from fleetward.model import Millis, Record
+from fleetward.model import Millis
+from fleetward.records import Record
 from fleetward.store.trail import SYSTEM, Actor, Ledger
 
 Touch: TypeAlias = tuple[str, str]

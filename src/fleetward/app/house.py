@@ -1,4 +1,4 @@
-"""The wiring: the only file that knows every room.
+"""The house: every room, wired to the others.
 
 device → gateway → meter → detect → alarm → notify → respond → (registry change) → gateway cuts the device off
 """
@@ -9,38 +9,36 @@ import asyncio
 import contextlib
 import gc
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from fleetward import telemetry
 from fleetward.access import keys
 from fleetward.access.authorizer import Authorizer
 from fleetward.access.keyring import KeyRing
-from fleetward.access.service_roles import IOT, AlertPublisher, function_session
-from fleetward.alarm import violations
+from fleetward.access.service_roles import AlertPublisher, IotRoles, function_session
 from fleetward.api.call import Rooms
-from fleetward.api.door import ASGIApp, make_door, metrics
-from fleetward.api.serialise import Response
+from fleetward.api.door import ASGIApp, make_door
+from fleetward.app.fleet_follower import FleetFollower
+from fleetward.app.gateway_outlets import GatewayOutlets
+from fleetward.app.pages import pages
 from fleetward.arn import Arns
 from fleetward.clock import now_millis
-from fleetward.exporter import Exporter
+from fleetward.export.exporter import Exporter
 from fleetward.functions.service import Functions
 from fleetward.gateway.child import Child
-from fleetward.gateway.doors import Arrival, Clock, Presence, Refused
+from fleetward.gateway.doors import Clock
 from fleetward.gateway.remote import RemoteGateway
 from fleetward.gateway.starting import CannotListen, CannotServe, TlsFiles
-from fleetward.meter.batch import Batch
 from fleetward.meter.pulse import Pulse
-from fleetward.model import Change, Millis, RecordKind
+from fleetward.model import Millis
 from fleetward.notify.service import Notifier
 from fleetward.notify.signature import Signer
-from fleetward.pipeline import Pipeline, enrolments, releases
-from fleetward.registry.activity import CONNECTED, DISCONNECTED, REFUSED, Event
+from fleetward.pipeline import Pipeline
 from fleetward.registry.activity_log import ActivityLog
 from fleetward.registry.authority import Authority
 from fleetward.registry.connectivity import Connectivity
@@ -48,12 +46,10 @@ from fleetward.registry.feed import Feed
 from fleetward.registry.fleet import read_fleet
 from fleetward.registry.view import FleetView
 from fleetward.reports.desk import ReportDesk
-from fleetward.respond import isolations
-from fleetward.respond.isolation import IsolationWatch, Shift
 from fleetward.respond.mitigator import Mitigator
 from fleetward.settings import Settings
 from fleetward.shadows.service import Shadows
-from fleetward.store.database import Database, Reader, sqlite_url
+from fleetward.store.database import Database, sqlite_url
 from fleetward.store.history import History
 from fleetward.store.migrate import NewerSchema, migrate
 
@@ -67,15 +63,19 @@ MORE_GATEWAYS = (
     "its subscribers. A fleet that is too large for one can be divided among several servers"
 )
 
-ENDED_BY_US = frozenset({"AUTH_ERROR", "FORBIDDEN_ACCESS", "CLIENT_ERROR", "THROTTLED"})
-"""Disconnect reasons that whoever runs a device will ask about."""
-
 SESSION_SECONDS = 3600
 """Life of the keys that a function gets for its role."""
 
 
 class CannotStart(Exception):
     """Why the server cannot start, in words for whoever started it."""
+
+
+class Room(Protocol):
+    """What runs between `start` and `stop`."""
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
 
 
 class House:
@@ -109,10 +109,8 @@ class House:
             self._open_store()
             self._open_rooms()
             await self._watch_fleet()
-            await self.functions.start()
-            self._closing.push_async_callback(self.functions.stop)
-            await self.notifier.start()
-            self._closing.push_async_callback(self.notifier.stop)
+            await self._open_room(self.functions)
+            await self._open_room(self.notifier)
         except BaseException:
             await self.close()
             raise
@@ -192,44 +190,26 @@ class House:
 
     async def _watch_fleet(self) -> None:
         self.view = FleetView(self.arns)
+        self.connectivity = Connectivity()
+        self.activity = ActivityLog(self.database, self.clock)
+        self._outlets = GatewayOutlets(self.view, self.connectivity, self.activity)
         self.gateway = self._make_gateway()
-        Feed(self.database).subscribe(self._fleet_changed)
         self._load_fleet()
         for policy in sorted(self.view.unreadable):
             log.error("policy_unreadable", policy=policy, effect="it denies everything until it is replaced")
-        self.pipeline = Pipeline(
-            self.settings,
-            self.clock,
-            self.database,
-            self.history,
-            self.folder / "windows",
-            AlertPublisher(self.authorizer, self.notifier.publish_all),
-            self.arns,
-        )
-        self.pipeline.start(self.view)
-        self._closing.callback(self.pipeline.stop)
-        self.isolation = IsolationWatch(self.view)
-        self.connectivity = Connectivity()
-        self.activity = ActivityLog(self.database, self.clock)
-        await self.activity.start()
-        self._closing.push_async_callback(self.activity.stop)
-        self.pipeline.supply(self.gateway.demand)
-        self._carry_through_isolations()
+        self._open_pipeline()
+        self._follow_fleet()
         self.shadows = Shadows(self.database, self.clock, self.gateway.command)
-        await self.shadows.start()
-        self._closing.push_async_callback(self.shadows.stop)
+        await self._open_room(self.activity)
+        await self._open_room(self.shadows)
         await self._open_response()
-        try:
-            await asyncio.to_thread(self.gateway.start)
-        except CannotListen as error:
-            raise CannotStart(f"{error}; choose others with --mqtt-host, --mqtt-port or --mqtt-plain-port") from None
-        except CannotServe as error:
-            raise CannotStart(str(error)) from None
-        self._closing.push_async_callback(asyncio.to_thread, self.gateway.stop)
+        self._outlets.batch_takers += [self.pulse.note, self.pipeline.put]
+        self._outlets.arrival_takers += [self.shadows.arrival, self.reports.arrival]
+        await self._open_gateway()
 
     def _make_gateway(self) -> Gateway | RemoteGateway:
         tls, durable_file = TlsFiles(*self.certificate, self.authority.ca_file), self.folder / "gateway.db"
-        with_these = (self.settings, self.clock, self.arns, tls, durable_file, self)
+        with_these = (self.settings, self.clock, self.arns, tls, durable_file, self._outlets)
         if self._child is not None:
             return RemoteGateway(*with_these, partial(read_fleet, self.database), self._child, self._give_up)
         from fleetward.gateway.service import Gateway  # where it is a process, this one has no use for its code
@@ -248,95 +228,50 @@ class House:
             gc.enable()
             self._closing.callback(gc.unfreeze)
 
+    def _open_pipeline(self) -> None:
+        self.pipeline = Pipeline(
+            self.settings,
+            self.clock,
+            self.database,
+            self.history,
+            self.folder / "windows",
+            AlertPublisher(self.authorizer, self.notifier.publish_all),
+            self.arns,
+        )
+        self.pipeline.start(self.view)
+        self._closing.callback(self.pipeline.stop)
+        self.pipeline.supply(self.gateway.demand)
+
+    def _follow_fleet(self) -> None:
+        follower = FleetFollower(self.database, self.clock, self.view, self.gateway, self.pipeline)
+        Feed(self.database).subscribe(follower.take)
+        follower.catch_up()
+        self.isolation = follower.isolation
+
     async def _open_response(self) -> None:
         """Device reports in; mitigation, and the metrics that profiles export, out."""
         publish, paced = self.gateway.command, self.settings.mqtt_limits == "aws"
+        permits = IotRoles(self.authorizer, self.clock).permit
         self.reports = ReportDesk(self.database, self.clock, self.view, publish, self.pipeline.put, paced)
-        self.exporter = Exporter(self.database, self.view, self.arns, publish, self._role_permits)
-        self.mitigator = Mitigator(self.database, self.arns, self.clock, self._role_permits)
+        self.exporter = Exporter(self.database, self.view, self.arns, publish, permits)
+        self.mitigator = Mitigator(self.database, self.arns, self.clock, permits)
         for room in (self.reports, self.exporter, self.mitigator):
-            await room.start()
-            self._closing.push_async_callback(room.stop)
+            await self._open_room(room)
         self.pipeline.tell(self.exporter.take)
 
-    def _role_permits(self, look: Reader, role_arn: str, action: str, resource: str) -> bool:
-        """Whether a role that IoT may assume is allowed to do that."""
-        role, now = self.authorizer.role(look, role_arn), self.clock()
-        return (
-            role is not None
-            and self.authorizer.trusts(role, IOT, now)
-            and self.authorizer.role_may(role, action, resource, now)
-        )
+    async def _open_gateway(self) -> None:
+        """The last: from here on devices come in."""
+        try:
+            await asyncio.to_thread(self.gateway.start)
+        except CannotListen as error:
+            raise CannotStart(f"{error}; choose others with --mqtt-host, --mqtt-port or --mqtt-plain-port") from None
+        except CannotServe as error:
+            raise CannotStart(str(error)) from None
+        self._closing.push_async_callback(asyncio.to_thread, self.gateway.stop)
 
-    def _fleet_changed(self, changes: Sequence[Change]) -> None:
-        before = {
-            change.key: thing.id
-            for change in changes
-            if change.kind is RecordKind.THING and (thing := self.view.thing(change.key)) is not None
-        }
-        shift = self.isolation.apply(changes)
-        self.gateway.apply(changes)
-        now = self.clock()
-        for item in (*enrolments(self.view, changes, before, now), *releases(shift.released, now)):
-            self.pipeline.put(item)
-        self._log(shift)
-        if shift.isolated:
-            with self.database.transaction(now) as tx:
-                isolations.mark(tx, shift.isolated)
-
-    def _carry_through_isolations(self) -> None:
-        """Brings the record of isolations up to date; what was released just before a crash is released now."""
-        isolated, now = self.isolation.isolated, self.clock()
-        with self.database.transaction(now) as tx:
-            isolations.mark(tx, isolated)
-            released = sorted(isolations.known(tx) - isolated)
-        for item in releases(released, now):
-            self.pipeline.put(item)
-
-    def _log(self, shift: Shift) -> None:
-        for thing in shift.isolated:
-            log.info("isolated", thing=thing)
-        for thing in shift.released:
-            log.info("released", thing=thing)
-
-    def batch(self, batch: Batch) -> None:
-        """Door 1, on a thread of the gateway's."""
-        self.pulse.note(batch)
-        self.pipeline.put(batch)
-
-    def arrival(self, arrival: Arrival) -> None:
-        """Door 2, on a thread of the gateway's."""
-        if not (self.shadows.arrival(arrival) or self.reports.arrival(arrival)):
-            log.debug("reserved_topic", topic=arrival.topic, device=arrival.device)
-
-    def presence(self, presence: Presence) -> None:
-        """Door 2, on a thread of the gateway's."""
-        self.connectivity.note(presence)
-        self._note_activity(
-            presence, CONNECTED if presence.connected else DISCONNECTED, presence.device, presence.reason
-        )
-        telemetry.SESSIONS.inc(1 if presence.connected else -1)
-        told = log.info if presence.reason in ENDED_BY_US else log.debug
-        told("presence", client_id=presence.client_id, connected=presence.connected, reason=presence.reason)
-
-    def refused(self, refused: Refused) -> None:
-        """Door 2, on a thread of the gateway's."""
-        telemetry.REFUSED.inc()
-        thing = self.view.association(refused.certificate_id, refused.client_id)
-        self._note_activity(refused, REFUSED, thing.name if thing else refused.client_id, refused.why)
-        log.info(
-            "connect_refused",
-            client_id=refused.client_id[:128],
-            certificate=refused.certificate_id[:16],
-            address=refused.address,
-            why=refused.why,
-        )
-
-    def _note_activity(self, about: Presence | Refused, event: str, thing: str, reason: str) -> None:
-        client_id, certificate_id = about.client_id[:128], about.certificate_id[:64]
-        self.activity.note(
-            Event(thing[:128], about.time, event, client_id, certificate_id, about.address[:64], reason[:256])
-        )
+    async def _open_room(self, room: Room) -> None:
+        await room.start()
+        self._closing.push_async_callback(room.stop)
 
     # --- the door -----------------------------------------------------------------------------------------------------
 
@@ -364,24 +299,12 @@ class House:
 
     def door(self) -> ASGIApp:
         """What answers the HTTP port for programs."""
-        pages = {self.notifier.certificate_path: self._signing_certificate, "/metrics": self._metrics}
-        return make_door(self.rooms, pages)
+        return make_door(self.rooms, pages(self.rooms))
 
     @property
     def api_ca_file(self) -> Path | None:
         """What clients of the HTTP port must trust beyond what their system does."""
         return self.authority.ca_file if self.settings.api_tls and not self.settings.api_certificate else None
-
-    def _metrics(self) -> Response:
-        telemetry.ISOLATED.set(len(self.isolation.isolated))
-        for status, count in self.notifier.counts().items():
-            telemetry.DELIVERIES.labels(status).set(count)
-        with self.database.read() as look:
-            telemetry.VIOLATIONS.set(violations.count_open(look))
-        return metrics()
-
-    def _signing_certificate(self) -> Response:
-        return Response(200, self.notifier.certificate_pem, "application/x-pem-file")
 
 
 def _names(settings: Settings) -> list[str]:

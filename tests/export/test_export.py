@@ -14,12 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleetward.arn import Arns
-from fleetward.detect.export import MAX_BATCH, Exported, Plan, batches, exported, plan_of
 from fleetward.detect.inputs import Target
 from fleetward.detect.outcome import Datum, MetricRows, Outcome, WindowRows
-from fleetward.exporter import MAX_WAITING, Exporter
+from fleetward.export.exporter import MAX_WAITING, Exporter
+from fleetward.export.plan import MAX_BATCH, Exported, Plan, batches, exported, plan_of
 from fleetward.gateway.doors import Publish
-from fleetward.model import Change, GroupRecord, RecordKind, ThingRecord, ValueKind
+from fleetward.model import ValueKind
+from fleetward.records import Change, GroupRecord, RecordKind, ThingRecord
 from fleetward.registry.view import FleetView
 from fleetward.store.database import Database, sqlite_url
 from fleetward.store.tables.base import metadata

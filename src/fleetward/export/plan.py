@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from fleetward.detect import targets
 from fleetward.detect.inputs import Target
 from fleetward.detect.outcome import Outcome, WindowRows
 from fleetward.detect.profiles import folded_dimension
@@ -46,19 +47,6 @@ class Exported(NamedTuple):
     value: Value
 
 
-def covers(view: FleetView, targets: Iterable[Target], thing: str) -> bool:
-    """Whether any of a profile's targets covers a device, registered or not."""
-    record = view.thing(thing)
-    groups = () if record is None else view.ancestry(record.groups)
-    return any(
-        target.kind == "all"
-        or (target.kind == "registered" and record is not None)
-        or (target.kind == "unregistered" and record is None)
-        or (target.kind == "group" and target.group in groups)
-        for target in targets
-    )
-
-
 def plan_of(profile: str, document: Mapping[str, Any], targets: tuple[Target, ...]) -> Plan | None:
     """What a profile exports; None when it exports nothing."""
     config = document.get("metricsExportConfig")
@@ -75,7 +63,7 @@ def exported(plan: Plan, outcome: Outcome, view: FleetView) -> Iterator[Exported
 
     def wanted(thing: str) -> bool:
         if thing not in covered:
-            covered[thing] = covers(view, plan.targets, thing)
+            covered[thing] = targets.covers(view, plan.targets, thing)
         return covered[thing]
 
     for rows in outcome.windows:

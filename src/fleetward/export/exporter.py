@@ -1,4 +1,4 @@
-"""Publishes what detection measured to the topics that profiles name (detect/export.py says what and how).
+"""Publishes what detection measured to the topics that profiles name (plan.py says what and how).
 
 A thread of its own does it, so that neither detection nor the house waits for a large fleet's batches.
 """
@@ -15,10 +15,11 @@ from typing import TypeAlias
 
 import structlog
 
+from fleetward.access.service_roles import Permits
 from fleetward.arn import Arns
 from fleetward.detect import custom_metrics, profile_store
-from fleetward.detect.export import Plan, batches, exported, plan_of
 from fleetward.detect.outcome import Outcome
+from fleetward.export.plan import Plan, batches, exported, plan_of
 from fleetward.gateway.doors import Publish
 from fleetward.model import ValueKind
 from fleetward.registry.view import FleetView
@@ -33,8 +34,6 @@ PUBLISH_SECONDS = 10.0
 STOP_SECONDS = 1.0
 
 Send: TypeAlias = Callable[[Publish], Awaitable[object]]
-Permits: TypeAlias = Callable[[Reader, str, str, str], bool]
-"""Whether a role (its ARN) may do an action on a resource (its ARN)."""
 
 
 class Exporter:

@@ -1,0 +1,1 @@
+"""Metrics export: what detection measured, published to the topics that profiles name."""
