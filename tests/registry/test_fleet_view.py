@@ -1,6 +1,8 @@
 """The change feed and the view it feeds: what a commit changed is what every view knows."""
 
 import json
+from contextlib import suppress
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
@@ -8,11 +10,13 @@ from hypothesis import strategies as st
 
 from fleetward import errors
 from fleetward.arn import Arns
+from fleetward.policy.evaluate import Effect, evaluate
 from fleetward.records import Change, PolicyRecord, RecordKind
 from fleetward.registry import certificates, groups, policies, things
+from fleetward.registry import view as view_module
 from fleetward.registry.feed import Feed, read_record
 from fleetward.registry.fleet import read_fleet
-from fleetward.registry.view import FleetView
+from fleetward.registry.view import FleetView, thing_context
 from fleetward.respond.isolation import IsolationWatch
 from fleetward.store.database import Database, sqlite_url
 from fleetward.store.tables import metadata
@@ -158,6 +162,9 @@ STEPS = st.one_of(
     st.tuples(st.just("detach"), st.sampled_from(["allow", "deny"]), GROUPS),
     st.tuples(st.just("pin"), NAMES, st.sampled_from([SHARED, OTHER])),
     st.tuples(st.just("unpin"), NAMES, st.sampled_from([SHARED, OTHER])),
+    st.tuples(st.just("license"), st.sampled_from(["allow", "deny"]), st.sampled_from([SHARED, OTHER])),
+    st.tuples(st.just("revoke"), st.sampled_from(["allow", "deny"]), st.sampled_from([SHARED, OTHER])),
+    st.tuples(st.just("version"), st.sampled_from([ALLOW, DENY])),
 )
 
 
@@ -183,6 +190,78 @@ def take(tx, step):
             certificates.attach_thing(tx, name, ARNS.iot("cert", certificate))
         case ("unpin", name, certificate):
             certificates.detach_thing(tx, name, ARNS.iot("cert", certificate))
+        case ("license", policy, certificate):
+            policies.attach(tx, policy, ARNS.iot("cert", certificate))
+        case ("revoke", policy, certificate):
+            policies.detach(tx, policy, ARNS.iot("cert", certificate))
+        case ("version", document):
+            policies.create_version(tx, "allow", document, as_default=True)
+        case ("bring", name, certificate):
+            certificates.add(tx, certificate, "PEM", True, 0, 1)
+            certificates.attach_thing(tx, name, ARNS.iot("cert", certificate))
+
+
+def test_a_shared_certificate_is_not_walked_for_every_connect(fleet):
+    """The isolated things of a certificate with many things are found out once, until one of these is concerned."""
+    with fleet.transaction(1) as tx:
+        for number in range(2 * view_module.FEW):
+            things.create(tx, f"more-{number}", {})
+            certificates.attach_thing(tx, f"more-{number}", ARNS.iot("cert", SHARED))
+        things.create(tx, "elsewhere", {})
+    view, _ = follow(fleet)
+    found = view.isolated_things_of(SHARED)
+    with fleet.transaction(2) as tx:
+        groups.add_thing(tx, "isolated", "elsewhere")
+    assert view.isolated_things_of(SHARED) is found == frozenset()
+    with fleet.transaction(3) as tx:
+        groups.add_thing(tx, "isolated", "more-3")
+    assert view.isolated_things_of(SHARED) == {"more-3"}
+
+
+def naive_isolated_things_of(view, certificate_id):
+    """Each of the certificate's things looked at, nothing remembered: all of its certificates must be denied."""
+    found = set()
+    for name in view.certificate(certificate_id).things if view.certificate(certificate_id) else ():
+        thing = view.thing(name)
+        bearers = [one.id for one in view.certificates() if name in one.things]
+        denied = [
+            evaluate(
+                view.policies_of(bearer, thing), "iot:Connect", ARNS.iot("client", name), thing_context(thing, name)
+            ).effect
+            is Effect.EXPLICIT_DENY
+            for bearer in bearers
+        ]
+        found |= {name} if all(denied) else set()
+    return found
+
+
+@given(
+    steps=st.lists(STEPS | st.tuples(st.just("bring"), NAMES, st.sampled_from(["cc" * 32, "dd" * 32])), max_size=25),
+    few=st.sampled_from([0, 1, view_module.FEW]),
+)
+@settings(max_examples=40, deadline=None)
+def test_what_is_remembered_of_a_certificate_is_what_a_walk_finds(tmp_path_factory, steps, few):
+    """However the fleet changes, the isolated things of a certificate are those that a look at each of them finds."""
+    database = Database(sqlite_url(tmp_path_factory.mktemp("isolated") / "store.db"))
+    metadata.create_all(database.engine)
+    with database.transaction(0) as tx:
+        policies.create(tx, "allow", ALLOW)
+        policies.create(tx, "deny", DENY)
+        for certificate in (SHARED, OTHER):
+            certificates.add(tx, certificate, "PEM", True, 0, 1)
+        for name in ("one", "two", "three"):
+            things.create(tx, name, {})
+            certificates.attach_thing(tx, name, ARNS.iot("cert", SHARED))
+        groups.create(tx, "isolated")
+        policies.attach(tx, "deny", ARNS.iot("thinggroup", "isolated"))
+    view, _ = follow(database)
+    with patch.object(view_module, "FEW", few):
+        for step in steps:
+            with suppress(errors.Refusal), database.transaction(1) as tx:
+                take(tx, step)
+            for certificate in (SHARED, OTHER, "cc" * 32, "dd" * 32):
+                assert view.isolated_things_of(certificate) == naive_isolated_things_of(view, certificate)
+    database.close()
 
 
 @given(steps=st.lists(STEPS, max_size=15))

@@ -20,6 +20,10 @@ from fleetward.records import (
 )
 
 CONNECT = "iot:Connect"
+
+FEW = 8
+"""Things of a certificate that are looked at one by one when its isolated ones are asked for; of more is remembered."""
+
 DENY_ALL = '{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"iot:*","Resource":"*"}]}'
 
 
@@ -39,6 +43,7 @@ class FleetView:
         self._children: defaultdict[str, set[str]] = defaultdict(set)
         self._attached: dict[str, tuple[str, ...]] = {}  # a set for each of a million things takes 200 MB
         self._isolation: dict[str, bool] = {}
+        self._isolated_of: dict[str, frozenset[str]] = {}  # of certificates with more than a FEW things
 
     def load(self, records: Iterable[Record]) -> None:
         """Takes some of the fleet as it stands, before any step of the feed."""
@@ -157,8 +162,15 @@ class FleetView:
         return known
 
     def isolated_things_of(self, certificate_id: str) -> frozenset[str]:
-        certificate = self._certificates.get(certificate_id)
-        return frozenset(name for name in certificate.things if self.is_isolated(name)) if certificate else frozenset()
+        """The things a certificate is attached to that are isolated; asked of each CONNECT, so found out only once."""
+        found = self._isolated_of.get(certificate_id)
+        if found is None:
+            certificate = self._certificates.get(certificate_id)
+            things = certificate.things if certificate else frozenset()
+            found = frozenset(name for name in things if self.is_isolated(name))
+            if len(things) > FEW:
+                self._isolated_of[certificate_id] = found
+        return found
 
     def isolated_things(self) -> set[str]:
         """Every isolated thing; looks only at things that some Deny can reach."""
@@ -180,8 +192,7 @@ class FleetView:
             case RecordKind.GROUP:
                 return self.things_in(change.key)
             case RecordKind.CERTIFICATE:
-                certificate = self._certificates.get(change.key)
-                return set(certificate.things) if certificate else set()
+                return _things_reached(self._certificates.get(change.key), change.record)
             case RecordKind.POLICY:
                 return self._things_under_policy(change.key)
             case RecordKind.AUTHORITY:
@@ -216,8 +227,12 @@ class FleetView:
     # --- taking a step ------------------------------------------------------------------------------------------------
 
     def _forget_isolation(self, change: Change) -> None:
+        if change.kind is RecordKind.CERTIFICATE:
+            self._isolated_of.pop(change.key, None)
         for thing in self.things_reached_by(change) if self._isolation else ():
             self._isolation.pop(thing, None)
+            for certificate in self._attached.get(thing, ()):
+                self._isolated_of.pop(certificate, None)
 
     def _put_thing(self, name: str, record: Record | None) -> None:
         before = self._things.pop(name, None)
@@ -261,6 +276,18 @@ class FleetView:
                 # Stored by a version with other rules. What its Denies meant is unknown, so it denies everything.
                 self._policies[name] = parse(DENY_ALL, name)
                 self.unreadable.add(name)
+
+
+def _things_reached(before: CertificateRecord | None, after: Record | None) -> set[str]:
+    """The things that a step of their certificate reaches. While its policies stay these are only the things that come
+    or go, so that attaching thousands one by one does not reach all of them each time.
+    """
+    things = before.things if before else frozenset()
+    if not isinstance(after, CertificateRecord):
+        return set(things)
+    if before is not None and before.policies != after.policies:
+        return set(things | after.things)
+    return set(things ^ after.things)
 
 
 def thing_context(thing: ThingRecord | None, client_id: str) -> dict[str, str]:
