@@ -129,6 +129,21 @@ def outbox(
 
 
 @cli.command()
+def refusals(
+    data_dir: DataDir = None,
+    last: Annotated[int, typer.Option(min=1, max=250, help="How many, newest last.")] = 20,
+) -> None:
+    """Show the refused connections that are no certain thing's; a thing's own are in its activity."""
+    refused = call(data_dir, "list_refusals", maxResults=last)["activity"]
+    for one in reversed(refused):
+        certificate = one["certificateId"][:16] or "none"
+        typer.echo(f"{one['time']:%Y-%m-%d %H:%M:%S}  {one['clientId']!r} from {one['sourceIp']}: {one['reason']}")
+        typer.echo(f"  certificate {certificate}")
+    if not refused:
+        typer.echo("No connection was refused that is not in the activity of its thing.")
+
+
+@cli.command()
 def quarantine(
     thing: Annotated[str, typer.Argument(help="Name of the thing.")],
     reason: Annotated[str, typer.Option(help="Why, for the record.")] = "by hand",

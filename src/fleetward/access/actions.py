@@ -231,7 +231,7 @@ STS = _table(
 FLEETWARD = _table(
     (on("arn:aws:iot:{REGION}:{ACCOUNT}:thing/{thingName}"), "QuarantineThing ReleaseThing"),
     (on("arn:aws:iot:{REGION}:{ACCOUNT}:thing/{thingName}"), "DescribeDevice DescribeAuthorization ListActivity"),
-    (NONE, "DescribeFleet ListThingsByName ListCertificatesById GetCertificateAuthority"),
+    (NONE, "DescribeFleet ListThingsByName ListCertificatesById GetCertificateAuthority ListRefusals"),
     (NONE, "ListViolations DescribeViolation DescribeViolationMetric ListOutbox ListTrail"),
     (NONE, "LintSecurityProfile BacktestSecurityProfile"),
     (on("arn:aws:iot:{REGION}:{ACCOUNT}:topicfilter/{topicFilters.*}", action="iot:Subscribe"), "WatchTopics"),

@@ -51,10 +51,12 @@ def get_certificate_authority(call: Call) -> dict[str, Any]:
 
 def list_activity(call: Call) -> dict[str, Any]:
     """What the connections of a thing did, newest first."""
-    statement = activity.of_thing(call.params["thingName"])
-    with call.read() as look:
-        rows, token = page(call, look, statement, activity_rows.c.id, ascending=False)
-    return {"activity": [_event(row) for row in rows], "nextToken": token}
+    return _activity(call, call.params["thingName"])
+
+
+def list_refusals(call: Call) -> dict[str, Any]:
+    """The refused connections that are no certain thing's, newest first."""
+    return _activity(call, activity.NOBODY)
 
 
 def describe_device(call: Call) -> dict[str, Any]:
@@ -96,6 +98,13 @@ def describe_authorization(call: Call) -> dict[str, Any]:
 
 
 # --- what is shown ----------------------------------------------------------------------------------------------------
+
+
+def _activity(call: Call, thing: str) -> dict[str, Any]:
+    statement = activity.of_thing(thing)
+    with call.read() as look:
+        rows, token = page(call, look, statement, activity_rows.c.id, ascending=False)
+    return {"activity": [_event(row) for row in rows], "nextToken": token}
 
 
 def _listed(call: Call, row: RowMapping) -> dict[str, Any]:

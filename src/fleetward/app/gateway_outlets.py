@@ -9,7 +9,7 @@ import structlog
 from fleetward import telemetry
 from fleetward.gateway.doors import Arrival, Presence, Refused
 from fleetward.meter.batch import Batch
-from fleetward.registry.activity import CONNECTED, DISCONNECTED, REFUSED, Event
+from fleetward.registry.activity import CONNECTED, DISCONNECTED, NOBODY, REFUSED, Event
 from fleetward.registry.activity_log import ActivityLog
 from fleetward.registry.connectivity import Connectivity
 from fleetward.registry.view import FleetView
@@ -51,8 +51,7 @@ class GatewayOutlets:
 
     def refused(self, refused: Refused) -> None:
         telemetry.REFUSED.inc()
-        thing = self._view.association(refused.certificate_id, refused.client_id)
-        self._note(refused, REFUSED, thing.name if thing else refused.client_id, refused.why)
+        self._note(refused, REFUSED, self._thing_refused(refused), refused.why)
         log.info(
             "connect_refused",
             client_id=refused.client_id[:128],
@@ -60,6 +59,17 @@ class GatewayOutlets:
             address=refused.address,
             why=refused.why,
         )
+
+    def _thing_refused(self, refused: Refused) -> str:
+        """The thing whose certificate was refused. A client id is only claimed: what uses another thing's name does not
+        appear among what that thing did.
+        """
+        thing = self._view.association(refused.certificate_id, refused.client_id)
+        if thing is not None:
+            return thing.name
+        certificate = self._view.certificate(refused.certificate_id)
+        own = certificate.things if certificate is not None else frozenset()
+        return next(iter(own)) if len(own) == 1 else NOBODY
 
     def _note(self, about: Presence | Refused, event: str, thing: str, reason: str) -> None:
         client_id, certificate_id = about.client_id[:128], about.certificate_id[:64]

@@ -15,6 +15,9 @@ from fleetward.store.tables.activity import activity
 
 CONNECTED, DISCONNECTED, REFUSED = "connected", "disconnected", "refused"
 
+NOBODY = ""
+"""Stands for the thing in what is certainly no one thing's."""
+
 OF_A_THING = 500
 """Events of a thing that are kept."""
 

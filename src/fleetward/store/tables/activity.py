@@ -21,4 +21,6 @@ activity = sa.Table(
     sa.Index("ix_activity_certificate", "certificate_id", "id"),
     sqlite_autoincrement=True,
 )
-"""`thing` is the thing that a connection stood for, or else its client id."""
+"""`thing` is the thing that a connection stood for, or else the name that what it did was counted under; of a refusal
+it is empty where the certificate does not tell which thing it was.
+"""
