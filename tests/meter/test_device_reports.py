@@ -247,6 +247,49 @@ JSON = st.recursive(
 )
 
 
+def objects(document: Any) -> list[dict[str, Any]]:
+    """Every object in a document, itself included."""
+    inside = document.values() if isinstance(document, dict) else document if isinstance(document, list) else ()
+    return [document] * isinstance(document, dict) + [found for one in inside for found in objects(one)]
+
+
+def written(value: Any, encoding: Encoding, twice: Any = None, again: Any = None) -> bytes:
+    """The value in that encoding; the last member of the object `twice` comes a second time, as `again`."""
+    if isinstance(value, list):
+        items = [written(one, encoding, twice, again) for one in value]
+        return cbor_head(4, len(items)) + b"".join(items) if encoding is Encoding.CBOR else b"[%b]" % b",".join(items)
+    if not isinstance(value, dict):
+        return encode_one(value, encoding)
+    members = list(value.items())
+    if value is twice:
+        members.append((members[-1][0], again))
+    pairs = [(encode_one(name, encoding), written(one, encoding, twice, again)) for name, one in members]
+    if encoding is Encoding.CBOR:
+        return cbor_head(5, len(pairs)) + b"".join(name + one for name, one in pairs)
+    return b"{%b}" % b",".join(b"%b:%b" % pair for pair in pairs)
+
+
+def encode_one(value: Any, encoding: Encoding) -> bytes:
+    return bytes(cbor2.dumps(value)) if encoding is Encoding.CBOR else json.dumps(value).encode()
+
+
+def cbor_head(major: int, count: int) -> bytes:
+    """RFC 8949 §3, for fewer than 24 items."""
+    return bytes([major << 5 | count])
+
+
+@settings(max_examples=200)
+@given(st.data(), st.sampled_from(Encoding))
+def test_no_member_is_said_twice(data: st.DataObject, encoding: Encoding) -> None:
+    """A report any object of which has a member twice, alike or not, is malformed (RFC 8949 §5.6: invalid)."""
+    document = json.loads(json.dumps(LONG))
+    assert read(written(document, encoding), encoding, CUSTOM) == DeviceReport(1530304554, VALUES)
+    place = data.draw(st.sampled_from(objects(document)))
+    again = data.draw(st.just(list(place.values())[-1]) | st.integers(0, 9) | st.just({}))
+    with pytest.raises(Malformed):
+        read(written(document, encoding, place, again), encoding, CUSTOM)
+
+
 @settings(max_examples=300)
 @given(JSON, JSON, st.sampled_from(Encoding))
 def test_any_document(metrics: Any, customs: Any, encoding: Encoding) -> None:

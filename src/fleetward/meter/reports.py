@@ -288,7 +288,7 @@ def _decode(payload: bytes, encoding: Encoding) -> object:
     try:
         if encoding is Encoding.CBOR:
             return _decode_cbor(payload)
-        return json.loads(payload.decode(), parse_constant=_refuse)
+        return json.loads(payload.decode(), parse_constant=_refuse, object_pairs_hook=_unique)
     except (ValueError, RecursionError, cbor2.CBORError):  # not UTF-8, no JSON, endless digits; endless nesting
         raise Malformed from None
 
@@ -300,7 +300,14 @@ def _decode_cbor(payload: bytes) -> object:
         semantic_decoders=_NO_TAGS,
         max_depth=MAX_LEVELS,
         strict_hashable_types=True,
+        allow_duplicate_keys=False,
     )
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, if every member is there once: of two, readers differ in which one counts."""
+    members = dict(pairs)
+    return members if len(members) == len(pairs) else _refuse()
 
 
 def _refuse(*_: object) -> NoReturn:
