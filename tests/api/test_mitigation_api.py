@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from registry_house import RegistryHouse, refusal
 
+from fleetward.access import roles
 from fleetward.respond.mitigator import Mitigator
 from fleetward.store.tables.detect import violations
 
@@ -22,6 +24,22 @@ EVERY_KIND = {
     "ENABLE_IOT_LOGGING": {"enableIoTLoggingParams": {"roleArnForLogging": ROLE, "logLevel": "INFO"}},
     "PUBLISH_FINDING_TO_SNS": {"publishFindingToSnsParams": {"topicArn": "arn:aws:sns:us-east-1:123456789012:t"}},
 }
+
+
+@pytest.fixture(autouse=True)
+def roles_of_actions(registry: RegistryHouse) -> None:
+    """The roles that actions are made with."""
+    for name in ("mitigation", "mitigation2"):
+        make_role(registry, name, "iot.amazonaws.com")
+
+
+def make_role(registry: RegistryHouse, name: str, service: str) -> str:
+    """The ARN of a new role that the service may assume."""
+    rooms = registry.house.rooms
+    trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+    with rooms.database.transaction(registry.house.now()) as tx:
+        roles.create(tx, rooms.arns, name, "/", "", json.dumps({"Version": "2012-10-17", "Statement": [trust]}), 3600)
+    return f"arn:aws:iam::123456789012:role/{name}"
 
 
 def violation(registry: RegistryHouse, thing: str) -> str:
@@ -78,6 +96,19 @@ def test_life_of_an_action(iot: Any) -> None:
     iot.delete_mitigation_action(actionName="isolate")
     assert refusal(iot.describe_mitigation_action, actionName="isolate")[:2] == MISSING
     assert refusal(iot.update_mitigation_action, actionName="isolate")[:2] == MISSING
+
+
+def test_the_role_of_an_action_can_be_assumed(registry: RegistryHouse, iot: Any) -> None:
+    """An action is neither made nor changed with a role that does not exist or that IoT may not assume."""
+    others = make_role(registry, "others", "lambda.amazonaws.com")
+    iot.create_mitigation_action(actionName="isolate", roleArn=ROLE, actionParams=ISOLATE)
+    for role in (f"{ROLE}-none", others):
+        told = refusal(iot.create_mitigation_action, actionName="other", roleArn=role, actionParams=ISOLATE)
+        assert told[:2] == INVALID
+        assert f"unable to assume role (sts:AssumeRole) on resource: {role}" in told[2]
+        assert refusal(iot.update_mitigation_action, actionName="isolate", roleArn=role)[:2] == INVALID
+    assert [one["actionName"] for one in iot.list_mitigation_actions()["actionIdentifiers"]] == ["isolate"]
+    assert iot.describe_mitigation_action(actionName="isolate")["roleArn"] == ROLE
 
 
 def test_every_type_can_be_kept(iot: Any) -> None:

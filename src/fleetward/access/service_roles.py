@@ -74,6 +74,15 @@ Permits: TypeAlias = Callable[[Reader, str, str, str], bool]
 """Whether a role (its ARN) may do an action on a resource (its ARN)."""
 
 
+def check_iot_role(authorizer: Authorizer, look: Reader, role_arn: str, now: Millis) -> None:
+    """Refuses a role that IoT could not act with, as AWS does where one is named."""
+    if _assumed(authorizer, look, role_arn, IOT, now) is None:
+        raise errors.InvalidRequest(
+            f"AWS IoT ({IOT}) is unable to assume role (sts:AssumeRole) on resource: {role_arn}. "
+            "It must exist, and its trust policy allow that."
+        )
+
+
 class IotRoles:
     """Roles that IoT acts with: they must trust it."""
 

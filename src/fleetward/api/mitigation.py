@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
 
 from fleetward import errors
+from fleetward.access.service_roles import check_iot_role
 from fleetward.api.call import Call
 from fleetward.api.paging import page
 from fleetward.api.times import datetime_of, millis_of
@@ -24,6 +25,7 @@ def create_mitigation_action(call: Call) -> dict[str, Any]:
     name, added = call.params["actionName"], tags.given(call.params)
     with call.transaction() as tx:
         row = actions.create(tx, name, call.params["roleArn"], call.params["actionParams"])
+        check_iot_role(call.rooms.authorizer, tx, row["role_arn"], call.now)
         tags.put(tx, _arn(call, name), added)
     return _identified(call, row)
 
@@ -32,6 +34,8 @@ def update_mitigation_action(call: Call) -> dict[str, Any]:
     params = call.params
     with call.transaction() as tx:
         row = actions.update(tx, params["actionName"], params.get("roleArn"), params.get("actionParams"))
+        if "roleArn" in params:
+            check_iot_role(call.rooms.authorizer, tx, row["role_arn"], call.now)
     return _identified(call, row)
 
 
