@@ -103,6 +103,12 @@ class Settings(BaseSettings):
     smtp_password: str | None = Field(None, description="SMTP password.")
     smtp_tls: Literal["starttls", "tls", "none"] = Field("starttls", description="How the SMTP connection is secured.")
     smtp_sender: str = Field("fleetward@localhost", description="From address of e-mails.")
+    email_digest_above: int = Field(
+        20,
+        ge=0,
+        le=1000,
+        description="When more e-mails than this wait for one subscriber, one mail lists them; 0 is off.",
+    )
     http_subscribers: Literal["any", "https", "none"] = Field("any", description="Which HTTP endpoints may subscribe.")
 
     function_user: str = Field("nobody", description="User that functions run as, where the server may switch users.")

@@ -363,7 +363,7 @@ def test_forgets_the_old_but_nothing_undelivered(home: House) -> None:
     pending = home.subscribe(topic, "email", MAIL)
     told, waiting = home.publish(topic, "told"), home.publish(topic, "waiting")
     with home.database.transaction(home.clock()) as tx:
-        deliveries.record(tx, home.log(message_id=told)[0]["delivery"], Status.DELIVERED)
+        deliveries.record(tx, [home.log(message_id=told)[0]["delivery"]], Status.DELIVERED)
     later(home, 15 * DAY)
     with home.database.transaction(home.clock()) as tx:
         retention.forget(tx)

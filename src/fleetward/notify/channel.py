@@ -9,7 +9,7 @@ from typing import Protocol
 import httpx
 
 from fleetward.arn import Arns
-from fleetward.notify.message import Parcel
+from fleetward.notify.message import Digest, Parcel
 from fleetward.notify.records import Status
 from fleetward.notify.retry import RetryPolicy
 from fleetward.settings import Settings
@@ -79,7 +79,8 @@ Check = Callable[[Reader, Doors, str], None]
 class Channel:
     """One protocol.
 
-    `concurrency` bounds the attempts under way at once, over all endpoints: one protocol never waits for another.
+    `concurrency` bounds the attempts under way at once, over all endpoints: one protocol never waits for another. One
+    that can `send_digest` does so with what waits for a subscription, when that is much.
     """
 
     check: Check
@@ -88,3 +89,4 @@ class Channel:
     needs_confirmation: bool
     supports_raw: bool = False
     concurrency: int = 64
+    send_digest: Callable[[Digest, Doors], Awaitable[Outcome]] | None = None

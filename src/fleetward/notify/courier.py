@@ -1,10 +1,11 @@
-"""One attempt at one delivery: address the parcel, let the channel send it, write down how it ended."""
+"""One attempt at one delivery, or at several as a digest: address, let the channel send, write down how it ended."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import structlog
 
@@ -13,13 +14,19 @@ from fleetward.gateway.doors import Clock
 from fleetward.notify import deliveries, delivery_policy, subscriptions, topics
 from fleetward.notify.channel import Doors, Outcome, refused, try_again
 from fleetward.notify.channels import CHANNELS
-from fleetward.notify.message import Parcel
+from fleetward.notify.message import Digest, Parcel
 from fleetward.notify.records import Delivery, Kind, Standing, Status
 from fleetward.notify.retry import RetryPolicy, next_attempt
 from fleetward.notify.signature import Signer
 from fleetward.store.database import Reader, Transaction
 
 log = structlog.get_logger()
+
+TOGETHER = 500
+"""Notifications in one digest."""
+
+WHOLE = 20
+"""Of these, in full."""
 
 _STANDING: Mapping[Kind, Standing] = {
     Kind.NOTIFICATION: Standing.CONFIRMED,
@@ -37,16 +44,28 @@ class Courier:
         self._clock = clock
         self._endings: list[Ending] = []
 
-    async def attempt(self, delivery: Delivery) -> None:
-        """Makes one attempt. Cancelled on the way, it leaves the delivery as it was: due."""
+    def gather(self, delivery: Delivery, under_way: Collection[int]) -> Sequence[Delivery]:
+        """What to attempt together with a delivery that is due: as a rule nothing else."""
+        enough = self._doors.settings.email_digest_above
+        if not enough or CHANNELS[delivery.protocol].send_digest is None:
+            return [delivery]
         with self._doors.database.read() as look:
-            parcel = self._address(look, delivery)
-        if parcel is None:
+            most = max(TOGETHER, enough + 1)
+            due = deliveries.notifications_due(look, delivery.subscription_id, self._clock(), most, under_way)
+        return due if len(due) > enough and delivery in due else [delivery]
+
+    async def attempt(self, together: Sequence[Delivery]) -> None:
+        """Makes one attempt at what was gathered. Cancelled on the way, it leaves the deliveries as they were: due."""
+        with self._doors.database.read() as look:
+            parcels = [parcel for one in together[:WHOLE] if (parcel := self._address(look, one)) is not None]
+            headings = deliveries.headings(look, [one.message_id for one in together]) if len(together) > 1 else []
+        if not parcels:
             outcome = Outcome(
                 Status.DISCARDED, error="the subscription ended or changed before this could be delivered"
             )
-            return await self._record(delivery, outcome, CHANNELS[delivery.protocol].retries)
-        return await self._record(delivery, await self._send(parcel), self._retries(parcel))
+            return await self._record(together, outcome, CHANNELS[together[0].protocol].retries)
+        digest = Digest(parcels, headings, together[-1].id)
+        return await self._record(together, await self._send(digest), self._retries(parcels[0]))
 
     def _address(self, look: Reader, delivery: Delivery) -> Parcel | None:
         """The parcel, or None when there is nobody left to receive it."""
@@ -73,9 +92,13 @@ class Courier:
             ),
         )
 
-    async def _send(self, parcel: Parcel) -> Outcome:
+    async def _send(self, digest: Digest) -> Outcome:
+        parcel = digest.parcels[0]
+        channel = CHANNELS[parcel.subscription.protocol]
         try:
-            return await CHANNELS[parcel.subscription.protocol].send(parcel, self._doors)
+            if channel.send_digest is not None and digest.headings:
+                return await channel.send_digest(digest, self._doors)
+            return await channel.send(parcel, self._doors)
         except Exception as error:
             # A parcel that a channel cannot digest must neither end the deliverer nor be lost without a trace.
             log.exception("delivery_attempt_failed", delivery=parcel.delivery)
@@ -88,10 +111,10 @@ class Courier:
 
     # --- writing down -------------------------------------------------------------------------------------------------
 
-    async def _record(self, delivery: Delivery, outcome: Outcome, retries: RetryPolicy) -> None:
+    async def _record(self, together: Sequence[Delivery], outcome: Outcome, retries: RetryPolicy) -> None:
         """Returns once it is written down, together with whatever else ended in this turn of the loop."""
         loop = asyncio.get_running_loop()
-        ending = Ending(delivery, outcome, retries, loop.create_future())
+        ending = Ending(together, outcome, retries, loop.create_future())
         self._endings.append(ending)
         if len(self._endings) == 1:
             loop.call_soon(self._write_endings)
@@ -122,16 +145,16 @@ class Courier:
         with self._doors.database.transaction(self._clock()) as tx:
             told = [(ending, _write_one(tx, ending)) for ending in endings]
         for ending, status in told:
-            _tell(ending.delivery, status, ending.outcome)
+            _tell(ending, status)
             if not ending.written.done():
                 ending.written.set_result(None)
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How an attempt ended; `written` is done when that is in the store."""
+    """How an attempt at deliveries ended; `written` is done when that is in the store."""
 
-    delivery: Delivery
+    deliveries: Sequence[Delivery]
     outcome: Outcome
     retries: RetryPolicy
     written: asyncio.Future[None]
@@ -142,22 +165,32 @@ class Ending:
 
 
 def _write_one(tx: Transaction, ending: Ending) -> Status:
-    delivery, outcome = ending.delivery, ending.outcome
-    status, next_at = outcome.status, None
-    if status is Status.PENDING:
-        next_at = next_attempt(ending.retries, delivery.attempts + 1, tx.now)
-        status = Status.FAILED if next_at is None else status
-    news = deliveries.record(tx, delivery.id, status, next_at, outcome.code, outcome.error)
+    """Returns how the first of its deliveries stands now."""
+    outcome, news = ending.outcome, False
+    stands: list[Status] = []
+    for attempts, alike in groupby(sorted(ending.deliveries, key=_attempts), _attempts):
+        status, next_at = outcome.status, None
+        if status is Status.PENDING:
+            next_at = next_attempt(ending.retries, attempts + 1, tx.now)
+            status = Status.FAILED if next_at is None else status
+        news |= deliveries.record(tx, [one.id for one in alike], status, next_at, outcome.code, outcome.error)
+        stands.append(status)
     if news and outcome.effect is not None:
         outcome.effect(tx)
-    return status
+    return stands[0]
 
 
-def _tell(delivery: Delivery, status: Status, outcome: Outcome) -> None:
+def _attempts(delivery: Delivery) -> int:
+    return delivery.attempts
+
+
+def _tell(ending: Ending, status: Status) -> None:
+    delivery, outcome = ending.deliveries[0], ending.outcome
     write = log.info if status in (Status.DELIVERED, Status.HANDED_OVER, Status.DISCARDED) else log.warning
     write(
         "delivery",
         delivery=delivery.id,
+        together=len(ending.deliveries),
         message=delivery.message_id,
         protocol=delivery.protocol,
         endpoint=delivery.endpoint,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import structlog
 
@@ -28,17 +28,22 @@ COOL_DOWN = 2.0
 GRACE = 3.0
 """Seconds that attempts under way are given at the end."""
 
-Attempt = Callable[[Delivery], Awaitable[None]]
+Gather = Callable[[Delivery, Collection[int]], Sequence[Delivery]]
+"""(a delivery that is due, what is under way) → what to attempt as one, itself included."""
+
+Attempt = Callable[[Sequence[Delivery]], Awaitable[None]]
 
 
 class Deliverer:
     """Runs on the event loop that `start` is called on."""
 
-    def __init__(self, database: Database, clock: Clock, attempt: Attempt) -> None:
+    def __init__(self, database: Database, clock: Clock, gather: Gather, attempt: Attempt) -> None:
         self._database = database
         self._clock = clock
+        self._gather = gather
         self._attempt = attempt
-        self._under_way: dict[int, Delivery] = {}
+        self._under_way: dict[int, Sequence[Delivery]] = {}  # what is attempted as one, by its first
+        self._ids_under_way: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -47,7 +52,7 @@ class Deliverer:
 
     @property
     def under_way(self) -> int:
-        return len(self._under_way)
+        return len(self._ids_under_way)
 
     def start(self) -> None:
         if self._runner is not None:
@@ -99,25 +104,25 @@ class Deliverer:
         """Begins whatever is due and has room; ends because every row found either begins or fills its room."""
         while found := self._due():
             for delivery in found:
-                if self._has_room(delivery):
-                    self._begin(delivery)
+                if delivery.id not in self._ids_under_way and self._has_room(delivery):
+                    self._begin(self._gather(delivery, self._ids_under_way))
 
     def _due(self) -> list[Delivery]:
-        subscriptions = Counter(one.subscription_id for one in self._under_way.values())
-        protocols = Counter(one.protocol for one in self._under_way.values())
+        subscriptions = Counter(together[0].subscription_id for together in self._under_way.values())
+        protocols = Counter(together[0].protocol for together in self._under_way.values())
         with self._database.read() as look:
             return deliveries.due(
                 look,
                 self._clock(),
                 BATCH,
                 PER_SUBSCRIPTION,
-                under_way=self._under_way.keys(),
+                under_way=self._ids_under_way,
                 busy_subscriptions=[each for each, count in subscriptions.items() if count >= PER_SUBSCRIPTION],
                 busy_protocols=[each for each, count in protocols.items() if count >= CHANNELS[each].concurrency],
             )
 
     def _has_room(self, delivery: Delivery) -> bool:
-        others = self._under_way.values()
+        others = [together[0] for together in self._under_way.values()]
         of_subscription = sum(one.subscription_id == delivery.subscription_id for one in others)
         of_protocol = sum(one.protocol == delivery.protocol for one in others)
         return of_subscription < PER_SUBSCRIPTION and of_protocol < CHANNELS[delivery.protocol].concurrency
@@ -131,18 +136,20 @@ class Deliverer:
 
     # --- attempts -----------------------------------------------------------------------------------------------------
 
-    def _begin(self, delivery: Delivery) -> None:
-        self._under_way[delivery.id] = delivery
-        task = asyncio.create_task(self._make(delivery))
+    def _begin(self, together: Sequence[Delivery]) -> None:
+        self._under_way[together[0].id] = together
+        self._ids_under_way.update(one.id for one in together)
+        task = asyncio.create_task(self._make(together))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _make(self, delivery: Delivery) -> None:
+    async def _make(self, together: Sequence[Delivery]) -> None:
         try:
-            await self._attempt(delivery)
+            await self._attempt(together)
         except Exception:
-            log.exception("delivery_not_recorded", delivery=delivery.id)
+            log.exception("delivery_not_recorded", delivery=together[0].id)
             await asyncio.sleep(COOL_DOWN)
         finally:
-            del self._under_way[delivery.id]
+            del self._under_way[together[0].id]
+            self._ids_under_way.difference_update(one.id for one in together)
             self._woken.set()

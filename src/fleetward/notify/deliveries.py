@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from fleetward.model import Millis
 from fleetward.notify.channels.http import masked
-from fleetward.notify.records import Delivery, Kind, Message, Status, Subscription
+from fleetward.notify.records import Delivery, Heading, Kind, Message, Status, Subscription
 from fleetward.store.bulk import execute_many
 from fleetward.store.database import Reader, Transaction
 from fleetward.store.tables.notify import deliveries, messages
@@ -84,6 +84,15 @@ def message(look: Reader, message_id: str) -> Message:
     return Message(topic=row["topic_name"], kind=Kind(row["kind"]), **values)
 
 
+def headings(look: Reader, message_ids: Sequence[str]) -> list[Heading]:
+    """What a line tells of each message, in their order."""
+    found = {
+        row["id"]: Heading(row["created_at"], row["subject"])
+        for row in look.execute(_HEADINGS, {"ids": message_ids}).mappings()
+    }
+    return [found[id] for id in message_ids]
+
+
 def due(
     look: Reader,
     now: Millis,
@@ -106,6 +115,14 @@ def due(
         "busy_protocols": list(busy_protocols),
     }
     return [Delivery(**row) for row in look.execute(_DUE, values).mappings()]
+
+
+def notifications_due(
+    look: Reader, subscription_id: str, now: Millis, limit: int, under_way: Collection[int]
+) -> list[Delivery]:
+    """The notifications to deliver to one subscription now, the longest due first."""
+    values = {"subscription": subscription_id, "now": now, "limit": limit, "under_way": list(under_way)}
+    return [Delivery(**row) for row in look.execute(_NOTIFICATIONS_DUE, values).mappings()]
 
 
 def next_due(look: Reader, now: Millis) -> Millis | None:
@@ -155,6 +172,26 @@ def _next_due_query() -> sa.Select[Any]:
     return sa.select(sa.func.min(next_of_each)).select_from(waiting)
 
 
+_HEADINGS = sa.select(
+    messages.c.id,
+    messages.c.created_at,
+    sa.func.coalesce(messages.c.email_subject, messages.c.subject, "").label("subject"),
+).where(messages.c.id.in_(sa.bindparam("ids", expanding=True)))
+
+_NOTIFICATIONS_DUE = (
+    sa.select(*(deliveries.c[name] for name in Delivery.__dataclass_fields__))
+    .join_from(deliveries, messages)
+    .where(
+        _PENDING,
+        deliveries.c.subscription_id == sa.bindparam("subscription"),
+        deliveries.c.next_at <= sa.bindparam("now"),
+        deliveries.c.id.not_in(sa.bindparam("under_way", expanding=True)),
+        messages.c.kind == Kind.NOTIFICATION.value,
+    )
+    .order_by(deliveries.c.next_at, deliveries.c.id)
+    .limit(sa.bindparam("limit", type_=sa.Integer))
+)
+
 # Built once: they are asked after each attempt.
 _DUE = _due_query()
 _NEXT_DUE = _next_due_query()
@@ -162,16 +199,16 @@ _NEXT_DUE = _next_due_query()
 
 def record(
     tx: Transaction,
-    delivery_id: int,
+    delivery_ids: Sequence[int],
     status: Status,
     next_at: Millis | None = None,
     code: int | None = None,
     error: str | None = None,
 ) -> bool:
-    """Writes down how an attempt ended; False, and nothing written, when the delivery has ended meanwhile."""
+    """Writes down how an attempt at deliveries ended; not of those that have ended meanwhile, False if all have."""
     changed = tx.execute(
         sa.update(deliveries)
-        .where(deliveries.c.id == delivery_id, _PENDING)
+        .where(deliveries.c.id.in_(delivery_ids), _PENDING)
         .values(
             status=status.value,
             attempts=deliveries.c.attempts + 1,
@@ -181,7 +218,7 @@ def record(
             attempted_at=tx.now,
         )
     )
-    return changed.rowcount == 1
+    return changed.rowcount > 0
 
 
 def count(look: Reader) -> dict[str, int]:

@@ -7,14 +7,14 @@ SNS developer guide, "Parsing message formats"; key order and spelling as record
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from fleetward.model import Millis
 from fleetward.notify.delivery_policy import DEFAULT, HttpDelivery
-from fleetward.notify.records import Kind, Message, Subscription
+from fleetward.notify.records import Heading, Kind, Message, Subscription
 
 Sign = Callable[[bytes, str], str]
 """(text, signature version "1" or "2") → base64 signature."""
@@ -63,6 +63,18 @@ class Parcel:
     @property
     def certificate_url(self) -> str:
         return self.base_url + self.certificate_path
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """Notifications that wait for one subscription, on their way together: the first of them, and a line of each.
+
+    `last` is the outbox row that the last one comes from.
+    """
+
+    parcels: Sequence[Parcel]
+    headings: Sequence[Heading]
+    last: int
 
 
 def timestamp(time: Millis) -> str:

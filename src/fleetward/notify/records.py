@@ -115,6 +115,14 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Heading:
+    """What a line tells of a message."""
+
+    created_at: Millis
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """One message on its way to one subscription; `attempts` were made before now."""
 

@@ -53,7 +53,8 @@ class Notifier:
         self._arns = arns
         self._signer = signer
         self._doors = Doors(database, settings, arns, enqueue, may_invoke, function_exists)
-        self._deliverer = Deliverer(database, clock, Courier(self._doors, signer, base_url, clock).attempt)
+        courier = Courier(self._doors, signer, base_url, clock)
+        self._deliverer = Deliverer(database, clock, courier.gather, courier.attempt)
         self._forgetter: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
