@@ -20,7 +20,7 @@ from raw_wire import Answer, Raw, Wire
 from stock import ALLOW_TEXT
 
 from devices import Device
-from fleetward.meter.reports import MAX_PAYLOAD
+from fleetward.meter.report_encoding import MAX_PAYLOAD
 from fleetward.simulate.provision import Keys
 from hostile_documents import ODD, TEXT, as_text, damaged
 from running_server import RunningServer, until

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fleetward.meter.report_encoding import MAX_PAYLOAD, Encoding, Malformed, encode
 from fleetward.meter.report_order import INTERVAL, REMEMBERED, THINGS_PER_REPORTER, ReportOrder
-from fleetward.meter.reports import MAX_PAYLOAD, DeviceReport, Encoding, Malformed, encode, read
+from fleetward.meter.reports import DeviceReport, read
 
 CUSTOM = {"cpu": "number", "users": "string-list", "peers": "ip-address-list", "loads": "number-list"}
 

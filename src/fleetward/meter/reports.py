@@ -7,44 +7,24 @@ sets from the lists, which agents cut short. Whatever is not in METRIC_READERS o
 from __future__ import annotations
 
 import ipaddress
-import json
 import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, TypeAlias
 
-import cbor2
-
+from fleetward.meter.report_encoding import Encoding, Malformed, decode
 from fleetward.model import Value
 
 Json: TypeAlias = Mapping[str, Any]
 Values: TypeAlias = dict[str, Value]
 
-MAX_PAYLOAD = 131_072
-"""Bytes of a report (AWS general reference, "AWS IoT Device Defender endpoints and quotas")."""
-
-MAX_LEVELS = 16
 MAX_NUMBER = 2**63 - 1
 
 VERSION = re.compile(r"\d{1,9}\.\d{1,9}", re.ASCII)
 
 DELTAS = frozenset({"aws:all-bytes-in", "aws:all-bytes-out", "aws:all-packets-in", "aws:all-packets-out"})
 """What a report counts since the one before it."""
-
-
-class Encoding(StrEnum):
-    """The last level of the topic that a report is published to."""
-
-    JSON = "json"
-    CBOR = "cbor"
-
-
-class Malformed(Exception):
-    """A report that breaks a rule; `report_id` where it can be made out."""
-
-    report_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +41,7 @@ def read(payload: bytes, encoding: Encoding, custom: Mapping[str, str]) -> Devic
     `custom` gives the type of each custom metric (string-list, ip-address-list, number-list, number). A value of a
     custom metric that is not there, or that is of another type, is left out.
     """
-    document = _object(_decode(payload, encoding))
+    document = _object(decode(payload, encoding))
     header = _object(_member(document, "header", "hed"))
     report_id = _count(_member(header, "report_id", "rid"))
     try:
@@ -269,52 +249,3 @@ def _address(text: object) -> str:
         raise Malformed from None
     mapped = getattr(address, "ipv4_mapped", None)
     return str(address if mapped is None else mapped)
-
-
-# --- the two encodings ------------------------------------------------------------------------------------------------
-
-
-def encode(document: Mapping[str, Any], encoding: Encoding) -> bytes:
-    """An answer in the encoding of the report it answers."""
-    if encoding is Encoding.CBOR:
-        encoded: bytes = cbor2.dumps(dict(document))
-        return encoded
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _decode(payload: bytes, encoding: Encoding) -> object:
-    if len(payload) > MAX_PAYLOAD:
-        raise Malformed
-    try:
-        if encoding is Encoding.CBOR:
-            return _decode_cbor(payload)
-        return json.loads(payload.decode(), parse_constant=_refuse, object_pairs_hook=_unique)
-    except (ValueError, RecursionError, cbor2.CBORError):  # not UTF-8, no JSON, endless digits; endless nesting
-        raise Malformed from None
-
-
-def _decode_cbor(payload: bytes) -> object:
-    return cbor2.loads(
-        payload,
-        tag_hook=_refuse,
-        semantic_decoders=_NO_TAGS,
-        max_depth=MAX_LEVELS,
-        strict_hashable_types=True,
-        allow_duplicate_keys=False,
-    )
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object, if every member is there once: of two, readers differ in which one counts."""
-    members = dict(pairs)
-    return members if len(members) == len(pairs) else _refuse()
-
-
-def _refuse(*_: object) -> NoReturn:
-    raise ValueError("not part of a report")
-
-
-# Dates, big numbers, regular expressions, shared references…: nothing a report needs, and much to be tricked with.
-_NO_TAGS: dict[int, Callable[..., Any]] = dict.fromkeys(
-    (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000), _refuse
-)

@@ -15,8 +15,9 @@ from fleetward.detect import custom_metrics
 from fleetward.detect.inputs import Report
 from fleetward.gateway.doors import Arrival, Clock, Publish
 from fleetward.gateway.handover import HandOver
+from fleetward.meter.report_encoding import Encoding, Malformed, encode
 from fleetward.meter.report_order import ReportOrder
-from fleetward.meter.reports import DELTAS, DeviceReport, Encoding, Malformed, encode, read
+from fleetward.meter.reports import DELTAS, DeviceReport, read
 from fleetward.registry.view import FleetView
 from fleetward.reports.attribution import ReportAttribution
 from fleetward.reports.waiting import Waiting

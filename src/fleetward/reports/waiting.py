@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from fleetward.gateway.doors import Arrival
 from fleetward.gateway.handover import TakingTurns
-from fleetward.meter.reports import MAX_PAYLOAD
+from fleetward.meter.report_encoding import MAX_PAYLOAD
 
 PER_DEVICE = 100
 PER_CERTIFICATE = 1_000
