@@ -77,7 +77,7 @@ def test_whose_a_refusal_is(database: Database, certificate_id: str, client_id: 
 @given(
     certificate_id=st.sampled_from([*THINGS, UNKNOWN]), client_id=st.sampled_from(["lamp", "door", "gate"]) | st.text()
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_nobody_writes_into_a_foreign_things_activity(database: Database, certificate_id: str, client_id: str) -> None:
     """Whatever client id a certificate claims, its refusals appear under a thing of its own or under none."""
     assert noted(database, certificate_id, client_id) in {*THINGS.get(certificate_id, ()), activity.NOBODY}

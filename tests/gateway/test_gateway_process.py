@@ -119,10 +119,18 @@ def answers(gateway: RealGateway) -> bool:
     return True
 
 
+def bring_to_a_stop(gateway: RealGateway) -> None:
+    """Returns when none of the process's threads runs any more; a signal takes its time to arrive."""
+    pid = child_of(gateway).pid
+    os.kill(pid, signal.SIGSTOP)
+    stats = list(Path(f"/proc/{pid}/task").glob("*/stat"))
+    until(lambda: all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in stats), SECONDS, "its stop")
+
+
 async def test_commands_of_a_process_that_breaks_down_fail(apart: RealGateway) -> None:
     """A command that the process took with it fails, and so does one while there is none; neither waits for ever."""
     house: Inlets = apart.gateway
-    os.kill(child_of(apart).pid, signal.SIGSTOP)
+    bring_to_a_stop(apart)
     waiting = [house.command(CountSessions()) for _ in range(3)]
     break_down(apart)
     for command in waiting:

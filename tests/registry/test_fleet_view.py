@@ -239,7 +239,7 @@ def naive_isolated_things_of(view, certificate_id):
     steps=st.lists(STEPS | st.tuples(st.just("bring"), NAMES, st.sampled_from(["cc" * 32, "dd" * 32])), max_size=25),
     few=st.sampled_from([0, 1, view_module.FEW]),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_what_is_remembered_of_a_certificate_is_what_a_walk_finds(tmp_path_factory, steps, few):
     """However the fleet changes, the isolated things of a certificate are those that a look at each of them finds."""
     database = Database(sqlite_url(tmp_path_factory.mktemp("isolated") / "store.db"))
