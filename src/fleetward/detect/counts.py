@@ -9,7 +9,7 @@ import numpy as np
 from fleetward.detect.outcome import Mask, MetricRows, Numbers
 from fleetward.detect.slots import NEVER, as_index, grown
 from fleetward.meter.batch import Cells, Ids
-from fleetward.meter.metrics import DISTINCT, MAX_DISTINCT, NEW_NETWORK, Kind, Metric
+from fleetward.meter.metrics import DISTINCT, MAX_DISTINCT, PLAIN, Kind, Metric
 from fleetward.model import ValueKind
 
 MAX_ELEMENTS = 256
@@ -27,7 +27,7 @@ class Counts:
 
     def __init__(self, size: int, metric: Metric) -> None:
         self.metric = metric
-        self.is_plain = metric.kind is Kind.COUNTER and metric.name not in DISTINCT and metric.name != NEW_NETWORK
+        self.is_plain = metric.name in PLAIN
         self.items: dict[int, dict[Any, None]] = {}
         self.count: Ids = np.zeros(size, dtype=np.int64)
         self.total: Numbers = self.count
