@@ -164,7 +164,7 @@ def counted(metric: str, numbers: list[int | None]) -> MetricRows:
 
 @given(
     st.lists(
-        st.dictionaries(st.sampled_from(NUMERIC), st.lists(st.none() | st.integers(0, 9), min_size=3, max_size=3)),
+        st.dictionaries(st.sampled_from(NUMERIC), st.lists(st.none() | st.integers(0, 2**40), min_size=3, max_size=3)),
         max_size=4,
     )
 )
