@@ -168,7 +168,7 @@ def counted(metric: str, numbers: list[int | None]) -> MetricRows:
         max_size=4,
     )
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_what_the_kernel_counts_is_told_again(windows):
     """Whatever metrics a window has, wide or not, each value is told with all its parts, as the kernel counted it."""
     names, told = ("a", "b", "c"), defaultdict(list)
