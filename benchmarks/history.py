@@ -58,11 +58,7 @@ def fill(path: Path, things: int, days: int) -> None:
 
 
 def _one_day() -> str:
-    values = {
-        f"{metric}.{part}": "sent" if part in ("count", "total") else "1"
-        for metric in BASIC
-        for part in ("count", "total", "minimum", "maximum")
-    }
+    values = {f"{metric}.count": "sent" for metric in BASIC}
     values |= {f"{MESSAGE_SIZE}.total": "sent * large", f"{MESSAGE_SIZE}.minimum": "large - 1"}
     values |= {f"{MESSAGE_SIZE}.maximum": "large"}
     columns = ", ".join(f'"{column}"' for column in values)
@@ -89,12 +85,11 @@ def seconds(act: Callable[[], object]) -> float:
 
 def a_window(names: tuple[str, ...], start: int) -> WindowRows:
     """Eight metrics of every thing."""
-    one = np.ones(len(names), dtype=np.int64)
-    size = np.random.default_rng(start).integers(20, 3_000, len(names))
-    rows = MetricRows(one > 0, 3 * one, 3 * size, size, size + 1)
-    return WindowRows(
-        start, 300, names, dict.fromkeys(BASIC, rows), {(UNDELIVERABLE, ""): rows, (IDLE_CONNECTIONS, ""): rows}
-    )
+    size, sent = np.random.default_rng(start).integers(20, 3_000, (2, len(names)))
+    has, extreme = sent > 0, np.ones(len(names), dtype=np.int8)
+    counter, sizes = MetricRows(has, sent, sent, extreme, extreme), MetricRows(has, sent, sent * size, size, size + 1)
+    metrics = {**dict.fromkeys(BASIC, counter), MESSAGE_SIZE: sizes}
+    return WindowRows(start, 300, names, metrics, {(UNDELIVERABLE, ""): counter, (IDLE_CONNECTIONS, ""): counter})
 
 
 def appends(history: History, names: tuple[str, ...], after: int) -> dict[str, float]:

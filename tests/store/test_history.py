@@ -6,14 +6,23 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
+from collections import defaultdict
+from contextlib import closing
+from itertools import product
+from pathlib import Path
 
 import duckdb
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from fleetward.detect.counts import Counts
 from fleetward.detect.outcome import Datum, MetricRows, WindowRows
-from fleetward.meter.metrics import MESSAGE_SIZE, MESSAGES_SENT, METRICS
+from fleetward.meter.batch import Cells
+from fleetward.meter.metrics import BASIC, MESSAGE_SIZE, MESSAGES_SENT, METRICS, TOPICS_TRIED, UNDELIVERABLE, Kind
 from fleetward.store.history import History, MetricValue
 
 WINDOW = 300_000
@@ -110,6 +119,70 @@ def test_a_file_with_names_in_its_rows(tmp_path):
         assert history.values("a", MESSAGE_SIZE, 0, WINDOW) == [MetricValue(WINDOW, 300, 20, 9, 11, 2)]
         assert [value.total for value in history.values("c", "cpu", 0, WINDOW)] == [0.5]
         history.close()
+
+
+def test_a_file_with_four_columns_for_a_counter(tmp_path):
+    """A file that kept plain counters in four columns, or as datapoints, keeps every value and needs one column."""
+    path = tmp_path / "history.duckdb"
+    with duckdb.connect(str(path)) as old:
+        parts = ", ".join(f'"{MESSAGES_SENT}.{part}" BIGINT' for part in ("count", "total", "minimum", "maximum"))
+        old.execute("CREATE TABLE names AS SELECT 1 AS number, 'a' AS name")
+        old.execute(f"CREATE TABLE windows (start BIGINT, seconds INTEGER, thing INTEGER, {parts})")
+        old.execute("INSERT INTO windows VALUES (0, 300, 1, 3, 3, 1, 1), (300000, 300, 1, 0, 0, 0, 0)")
+        old.execute(
+            "CREATE TABLE datapoints AS SELECT 600000::BIGINT AS stamp, 1 AS thing, metric, '' AS dimension,"
+            " 600 AS seconds, 5.0::DOUBLE AS total, 1.0::DOUBLE AS minimum, 1.0::DOUBLE AS maximum,"
+            " 5::BIGINT AS observations, NULL::VARCHAR AS elements FROM (VALUES (?), (?)) AS kept(metric)",
+            [UNDELIVERABLE, TOPICS_TRIED],
+        )
+    for _ in range(2):
+        history = History.open(path)
+        assert history.values("a", MESSAGES_SENT, 0, 9 * WINDOW) == [
+            MetricValue(WINDOW, 300, 3, 1, 1, 3),
+            MetricValue(2 * WINDOW, 300, 0, 0, 0, 0),
+        ]
+        for metric in (UNDELIVERABLE, TOPICS_TRIED):
+            assert history.values("a", metric, 0, 9 * WINDOW) == [MetricValue(600_000, 600, 5, 1, 1, 5)]
+        history.close()
+    with duckdb.connect(str(path)) as file:
+        columns = {row[0] for row in file.execute("SELECT column_name FROM (DESCRIBE windows)").fetchall()}
+        assert {column for column in columns if column.startswith(MESSAGES_SENT)} == {f"{MESSAGES_SENT}.count"}
+        assert file.execute("SELECT metric FROM datapoints").fetchall() == [(TOPICS_TRIED,)]
+
+
+NUMERIC = sorted(name for name, metric in METRICS.items() if metric.kind is not Kind.SET)
+
+
+def counted(metric: str, numbers: list[int | None]) -> MetricRows:
+    """What the kernel hands over of three things with so many observations; None: no value."""
+    counts, has = Counts(3, METRICS[metric]), np.array([number is not None for number in numbers])
+    count = np.array([number or 0 for number in numbers])
+    total = count if counts.is_plain else 7 * count
+    counts.add(np.arange(3), Cells(np.arange(3), count, total, 0 * count + 3, 0 * count + 9))
+    return counts.rows(has, np.arange(3))
+
+
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from(NUMERIC), st.lists(st.none() | st.integers(0, 2**40), min_size=3, max_size=3)),
+        max_size=4,
+    )
+)
+@settings(max_examples=25)
+def test_what_the_kernel_counts_is_told_again(windows):
+    """Whatever metrics a window has, wide or not, each value is told with all its parts, as the kernel counted it."""
+    names, told = ("a", "b", "c"), defaultdict(list)
+    with tempfile.TemporaryDirectory() as folder, closing(History.open(Path(folder) / "history.duckdb")) as history:
+        for number, window in enumerate(windows):
+            columns = {(metric, ""): counted(metric, numbers) for metric, numbers in window.items()}
+            for (metric, _), rows in columns.items():
+                for slot in np.flatnonzero(rows.has):
+                    parts = (part[slot] for part in (rows.total, rows.minimum, rows.maximum, rows.count))
+                    told[names[slot], metric].append(MetricValue((number + 1) * WINDOW, 300, *parts))
+            basic = {metric: columns.pop((metric, "")) for metric in BASIC if (metric, "") in columns}
+            history.append(WindowRows(number * WINDOW, 300, names, basic, columns))
+        for name, metric in product(names, NUMERIC):
+            assert history.values(name, metric, 0, 9 * WINDOW) == told[name, metric]
 
 
 def test_single_values_replace_themselves(history):

@@ -9,7 +9,7 @@ import numpy as np
 from fleetward.detect.outcome import Mask, MetricRows, Numbers
 from fleetward.detect.slots import NEVER, as_index, grown
 from fleetward.meter.batch import Cells, Ids
-from fleetward.meter.metrics import DISTINCT, MAX_DISTINCT, NEW_NETWORK, Kind, Metric
+from fleetward.meter.metrics import DISTINCT, MAX_DISTINCT, PLAIN, Kind, Metric
 from fleetward.model import ValueKind
 
 MAX_ELEMENTS = 256
@@ -27,7 +27,7 @@ class Counts:
 
     def __init__(self, size: int, metric: Metric) -> None:
         self.metric = metric
-        self.is_plain = metric.kind is Kind.COUNTER and metric.name not in DISTINCT and metric.name != NEW_NETWORK
+        self.is_plain = metric.name in PLAIN
         self.items: dict[int, dict[Any, None]] = {}
         self.count: Ids = np.zeros(size, dtype=np.int64)
         self.total: Numbers = self.count
@@ -71,13 +71,13 @@ class Counts:
 
     def rows(self, has: Mask, slots: Ids) -> MetricRows:
         chosen = as_index(slots)
-        count, has = self.count[chosen].copy(), has[chosen]
+        count, has = _narrowed(self.count[chosen]), has[chosen]
         if self.is_plain:
             extreme = (count > 0).astype(np.int8)
             return MetricRows(has, count, count, extreme, extreme)
         observed = count > 0
-        minimum, maximum = (np.where(observed, extreme[chosen], 0) for extreme in (self.minimum, self.maximum))
-        return MetricRows(has, count, self.total[chosen].copy(), minimum, maximum)
+        extremes = (np.where(observed, extreme[chosen], 0) for extreme in (self.minimum, self.maximum))
+        return MetricRows(has, count, _narrowed(self.total[chosen]), *map(_narrowed, extremes))
 
     def read(self, slots: Ids, values: Ids) -> None:
         """Sets what a timer says at the end of the window."""
@@ -109,6 +109,13 @@ def as_tuples(rows: list[tuple[Any, ...]]) -> Numbers:
     array = np.empty(len(rows), dtype=object)
     array[:] = rows
     return array
+
+
+def _narrowed(numbers: Numbers) -> Numbers:
+    """A copy, in the smallest type that holds them all: a window hands over the numbers of the whole fleet at once."""
+    if numbers.dtype.kind != "i" or not len(numbers):
+        return numbers.copy()
+    return numbers.astype(np.result_type(*map(np.min_scalar_type, (numbers.min(), numbers.max()))))
 
 
 def _extremes(metric: Metric) -> tuple[float, float]:

@@ -149,6 +149,11 @@ CLIENT_IDS = "fleetward:client-ids-per-certificate"
 SILENCE = "fleetward:silence-duration"
 NEW_NETWORK = "fleetward:new-source-network"
 
+PLAIN = frozenset(
+    name for name, metric in METRICS.items() if metric.kind is Kind.COUNTER and name not in {*DISTINCT, NEW_NETWORK}
+)
+"""The counters of which each observation weighs 1, so that its number says it all."""
+
 
 def metric_of(name: str, value: ValueKind = ValueKind.COUNT) -> Metric:
     """The built-in metric of that name, or the custom one, whose `value` kind its profile knows."""

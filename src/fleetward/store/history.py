@@ -1,4 +1,4 @@
-"""The metric history in DuckDB: one wide row per (window, duration, thing), four columns per basic metric.
+"""The metric history in DuckDB: one wide row per (window, duration, thing) for what is counted for every device.
 
 Every other value in use has a row of its own in `datapoints`: by the end of its window, or the time of its report.
 Both know a thing by its number in `names`: finding one thing's rows among millions compares integers.
@@ -21,26 +21,16 @@ from numpy.typing import NDArray
 
 from fleetward.detect.outcome import Datum, MetricRows, WindowRows
 from fleetward.meter.batch import Column, Ids
-from fleetward.meter.metrics import BASIC, METRICS, Kind
+from fleetward.meter.metrics import METRICS, Kind
 from fleetward.model import Millis, Value
+from fleetward.store.history_schema import NAME_NEW_ONES, PARTS, WIDE, is_wide, prepare
 
 MAX_DURATION = 86_400
 """Seconds of the longest window."""
 
-_PARTS = ("count", "total", "minimum", "maximum")
 _MERGED = {"count": "sum", "total": "sum", "minimum": "min", "maximum": "max"}
-_TABLES = (
-    "CREATE TABLE IF NOT EXISTS names (number INTEGER, name VARCHAR)",
-    "CREATE TABLE IF NOT EXISTS windows (start BIGINT, seconds INTEGER, thing INTEGER)",
-    "CREATE TABLE IF NOT EXISTS datapoints (stamp BIGINT, thing INTEGER, metric VARCHAR, dimension VARCHAR,"
-    " seconds INTEGER, total DOUBLE, minimum DOUBLE, maximum DOUBLE, observations BIGINT, elements VARCHAR)",
-)
 _NUMBER_OF = "thing = (SELECT number FROM names WHERE name = ?)"
 _NUMBERS = "SELECT place, number FROM arrived JOIN names USING (name)"
-_NAME_NEW_ONES = (
-    "INSERT INTO names SELECT row_number() OVER () + (SELECT coalesce(max(number), 0) FROM names), name"
-    " FROM (SELECT DISTINCT name FROM arrived ANTI JOIN names USING (name))"
-)
 _FORGET_NAMES = (
     "DELETE FROM names WHERE number NOT IN (SELECT thing FROM windows UNION ALL SELECT thing FROM datapoints)"
 )
@@ -91,22 +81,17 @@ class History:
 
     @classmethod
     def open(cls, path: Path) -> History:
-        """Opens the file, made readable by its owner only; a basic metric that is new gets its columns."""
+        """Opens the file, made readable by its owner only and brought up to date."""
         connection = duckdb.connect(str(path), config=dict(_CONFIG))
-        for table in _TABLES:
-            connection.execute(table)
-        _number_things(connection)
-        known = {row[0] for row in connection.execute("SELECT column_name FROM (DESCRIBE windows)").fetchall()}
-        for column in (f"{metric}.{part}" for metric in BASIC for part in _PARTS):
-            if column not in known:
-                connection.execute(f'ALTER TABLE windows ADD COLUMN "{column}" BIGINT')
+        prepare(connection)
         history = cls(path, connection)
         history._protect()
         return history
 
     def append(self, rows: WindowRows) -> None:
         """Stores one window; a second row of one name, from its life as another identity, is added to the first."""
-        metrics = {metric: columns for metric, columns in rows.metrics.items() if metric in BASIC}
+        columns = {(metric, ""): parts for metric, parts in rows.metrics.items()} | dict(rows.columns)
+        metrics = {column[0]: parts for column, parts in columns.items() if is_wide(column)}
         window = [rows.start, rows.duration_seconds]
         with self._connection.cursor() as cursor:
             cursor.begin()
@@ -114,8 +99,9 @@ class History:
             cursor.execute("DELETE FROM windows WHERE start = ? AND seconds = ?", window)
             if rows.names and metrics:
                 _append_wide(cursor, window, things, metrics)
-            for column, parts in rows.columns.items():
-                _append_column(cursor, window, things, column, parts)
+            for column, parts in columns.items():
+                if not is_wide(column):
+                    _append_column(cursor, window, things, column, parts)
             cursor.commit()
         self._protect()
 
@@ -135,11 +121,11 @@ class History:
 
     def values(self, thing: str, metric: str, start: Millis, end: Millis, dimension: str = "") -> list[MetricValue]:
         """The values of one thing whose window ended in [start, end], oldest first; `dimension` as columns have it."""
-        if metric not in BASIC or dimension:
+        if not is_wide((metric, dimension)):
             return self._datapoints(thing, metric, start, end, dimension)
         columns = ", ".join(f'"{metric}.{part}"' for part in ("total", "minimum", "maximum", "count"))
         found = self._all(
-            f"SELECT start + 1000 * seconds AS stamp, seconds, {columns} FROM windows WHERE {_NUMBER_OF}"  # noqa: S608
+            f"SELECT start + 1000 * seconds AS stamp, seconds, {columns} FROM window_values WHERE {_NUMBER_OF}"  # noqa: S608
             f' AND start BETWEEN ? AND ? AND stamp BETWEEN ? AND ? AND "{metric}.count" IS NOT NULL'
             " ORDER BY stamp, seconds",
             [thing, start - 1000 * MAX_DURATION, end, start, end],
@@ -192,28 +178,12 @@ class History:
                 os.chmod(path, 0o600)
 
 
-def _number_things(connection: duckdb.DuckDBPyConnection) -> None:
-    """Brings a file up to date in which each row had the name of its thing."""
-    for table in ("windows", "datapoints"):
-        found = connection.execute(f"SELECT typeof(thing) FROM {table} LIMIT 1").fetchone()  # noqa: S608
-        if found == ("VARCHAR",):
-            connection.begin()
-            connection.execute(f"CREATE TEMP VIEW arrived AS SELECT thing AS name FROM {table}")  # noqa: S608
-            connection.execute(_NAME_NEW_ONES)
-            connection.execute("DROP VIEW arrived")
-            numbered = f"SELECT {table}.* REPLACE (number AS thing) FROM {table} JOIN names ON thing = name"  # noqa: S608
-            connection.execute(f"CREATE TABLE numbered AS {numbered}")
-            connection.execute(f"DROP TABLE {table}")
-            connection.execute(f"ALTER TABLE numbered RENAME TO {table}")
-            connection.commit()
-
-
 def _numbered(cursor: duckdb.DuckDBPyConnection, names: Sequence[str]) -> Ids:
     """The number of each name; new ones get one."""
     cursor.register("arrived", {"name": np.array(names, dtype=object), "place": np.arange(len(names))})
     found = cursor.execute(_NUMBERS).fetchnumpy()
     if len(found["place"]) < len(names):
-        cursor.execute(_NAME_NEW_ONES)
+        cursor.execute(NAME_NEW_ONES)
         found = cursor.execute(_NUMBERS).fetchnumpy()
     numbers = np.empty(len(names), dtype=np.int64)
     numbers[found["place"]] = found["number"]
@@ -224,8 +194,8 @@ def _append_wide(
     cursor: duckdb.DuckDBPyConnection, window: Sequence[int], things: Ids, metrics: Mapping[str, MetricRows]
 ) -> None:
     twice = len(np.unique(things)) < len(things)
-    targets = ", ".join(f'"{metric}.{part}"' for metric in metrics for part in _PARTS)
-    values = ", ".join(_value(metric, part, merged=twice) for metric in metrics for part in _PARTS)
+    targets = ", ".join(f'"{metric}.{part}"' for metric in metrics for part in WIDE[metric])
+    values = ", ".join(_value(metric, part, merged=twice) for metric in metrics for part in WIDE[metric])
     cursor.register("arrived", _wide_table(things, metrics))
     cursor.execute(
         f"INSERT INTO windows (start, seconds, thing, {targets})"  # noqa: S608 - names from METRICS only
@@ -241,7 +211,7 @@ def _append_column(
     key = [start + 1000 * seconds, metric, dimension, seconds]
     cursor.execute("DELETE FROM datapoints WHERE stamp = ? AND metric = ? AND dimension = ? AND seconds = ?", key)
     if parts.has.any():
-        numbers = {part: getattr(parts, part)[parts.has] for part in _PARTS}
+        numbers = {part: getattr(parts, part)[parts.has] for part in PARTS}
         cursor.register("arrived", {"thing": things[parts.has], **numbers})
         cursor.execute(
             "INSERT INTO datapoints SELECT ?, thing, ?, ?, ?, total, minimum, maximum, count, NULL FROM arrived", key
@@ -284,6 +254,6 @@ def _wide_table(things: Ids, metrics: Mapping[str, MetricRows]) -> Arrays:
     table: dict[str, NDArray[Any]] = {"thing": things}
     for metric, rows in metrics.items():
         table[f"{metric}.has"] = rows.has
-        for part in _PARTS:
+        for part in WIDE[metric]:
             table[f"{metric}.{part}"] = getattr(rows, part)
     return table

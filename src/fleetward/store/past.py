@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 from fleetward.detect.inputs import Input, Report
 from fleetward.detect.lint import Past
 from fleetward.meter.batch import Batch, Cells, Column, Ids
-from fleetward.meter.metrics import BASIC, METRICS, Kind
+from fleetward.meter.metrics import METRICS, Kind
 from fleetward.model import Behavior, Millis, StaticCriterion, ValueKind
 from fleetward.store.history import Arrays, History
+from fleetward.store.history_schema import PARTS, is_wide
 
 DAY = 86_400_000
 DEFAULT_SECONDS = 300
 READ_AT_ONCE = DAY // 8
 
-_PARTS = ("count", "total", "minimum", "maximum")
 _VIOLATES = {"less-than": ">=", "less-than-equals": ">", "greater-than": "<=", "greater-than-equals": "<"}
 
 
@@ -47,8 +47,8 @@ class PastInputs:
         until: Millis,
     ) -> None:
         self._history = history
-        self._basic = sorted({metric for metric, dimension in columns if metric in BASIC and not dimension})
-        self._others = sorted(set(columns) - {(metric, "") for metric in self._basic})
+        self._wide = sorted({metric for metric, dimension in columns if is_wide((metric, dimension))})
+        self._others = sorted(set(columns) - {(metric, "") for metric in self._wide})
         numbers = {number: name for name, number in history.numbers().items() if name in ids}
         self._ids = {"thing": np.array(list(numbers)), "id": np.array([ids[name] for name in numbers.values()])}
         self._named = {ids[name]: name for name in numbers.values()}
@@ -62,8 +62,8 @@ class PastInputs:
     def _kept(self) -> dict[Column, set[int]]:
         """In windows of how many seconds each column is there; 0 for values of reports."""
         kept: dict[Column, set[int]] = {}
-        for metric in self._basic:
-            wanted = f'SELECT DISTINCT seconds FROM windows WHERE {_WITHIN} AND "{metric}.count" IS NOT NULL'  # noqa: S608
+        for metric in self._wide:
+            wanted = f'SELECT DISTINCT seconds FROM window_values WHERE {_WITHIN} AND "{metric}.count" IS NOT NULL'  # noqa: S608
             found = self._query(wanted)
             kept[metric, ""] = {int(seconds) for seconds in found["seconds"]}
         for column in self._others:
@@ -105,25 +105,25 @@ class PastInputs:
     # --- reading ------------------------------------------------------------------------------------------------------
 
     def _read_windows(self, steps: _Steps, start: Millis, end: Millis) -> None:
-        """The wide rows: windows of basic metrics."""
-        if not self._basic:
+        """The wide rows."""
+        if not self._wide:
             return
-        columns = ", ".join(f'"{metric}.{part}"' for metric in self._basic for part in _PARTS)
-        query = f"SELECT start, seconds, id, {columns} FROM windows JOIN ids USING (thing) WHERE {_WITHIN}"  # noqa: S608
+        columns = ", ".join(f'"{metric}.{part}"' for metric in self._wide for part in PARTS)
+        query = f"SELECT start, seconds, id, {columns} FROM window_values JOIN ids USING (thing) WHERE {_WITHIN}"  # noqa: S608
         found = _by_start(self._query(query, start=start, end=end))
         starts = found["start"]
         for first, last in _runs(starts):
             group = {name: column[first:last] for name, column in found.items()}
             steps.window(int(starts[first]), int(group["seconds"].max()))
-            for metric in self._basic:
-                self._add_basic(steps, metric, group)
+            for metric in self._wide:
+                self._add_wide(steps, metric, group)
 
-    def _add_basic(self, steps: _Steps, metric: str, group: Arrays) -> None:
+    def _add_wide(self, steps: _Steps, metric: str, group: Arrays) -> None:
         start, counts = int(group["start"][0]), np.ma.asarray(group[f"{metric}.count"])
         has = ~np.ma.getmaskarray(counts)
         observed = has & (counts.filled(0) > 0)
         if observed.any():
-            numbers = (np.ma.getdata(group[f"{metric}.{part}"])[observed].astype(np.int64) for part in _PARTS)
+            numbers = (np.ma.getdata(group[f"{metric}.{part}"])[observed].astype(np.int64) for part in PARTS)
             count, total, low, high = numbers
             steps.add(start, (metric, ""), Cells(group["id"][observed], count, total, low, high))
         if (idle := has & ~observed).any():
@@ -203,7 +203,7 @@ def _runs(keys: NDArray[Any]) -> Iterator[tuple[int, int]]:
 
 def _cells(metric: str, group: Arrays) -> Cells:
     fraction = metric not in METRICS
-    numbers = [np.ma.getdata(group[part]) for part in _PARTS]
+    numbers = [np.ma.getdata(group[part]) for part in PARTS]
     count, total, low, high = (numbers[0].astype(np.int64), *numbers[1:])
     if not fraction:
         total, low, high = (part.astype(np.int64) for part in (total, low, high))
@@ -223,9 +223,9 @@ def _number(metric: str, value: float) -> float:
 
 
 def extremes(history: History, behavior: Behavior, since: Millis, until: Millis) -> Past | None:
-    """What lint wants to know of a static behaviour on a basic metric; None for any other."""
+    """What lint wants to know of a static behaviour on a metric of the wide rows; None for any other."""
     criterion, metric = behavior.criterion, behavior.metric
-    if not isinstance(criterion, StaticCriterion) or metric not in BASIC or behavior.dimension:
+    if not isinstance(criterion, StaticCriterion) or not is_wide(behavior.column):
         return None
     part = "total"
     if METRICS[metric].kind is Kind.SIZE:
@@ -234,7 +234,7 @@ def extremes(history: History, behavior: Behavior, since: Millis, until: Millis)
     found = history.columns(
         f"SELECT count(*) AS count, min({column}) AS low, max({column}) AS high,"  # noqa: S608
         f" count(*) FILTER (WHERE {column} {violates} ?) AS flagged, min(start) AS first"
-        f" FROM windows WHERE {_WITHIN} AND seconds = ? AND {column} IS NOT NULL",
+        f" FROM window_values WHERE {_WITHIN} AND seconds = ? AND {column} IS NOT NULL",
         [criterion.bound, since, until, behavior.duration_seconds],
     )
     count, low, high, flagged, first = (column[0] for column in found.values())

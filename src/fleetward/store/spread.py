@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from fleetward.meter.batch import Column
-from fleetward.meter.metrics import BASIC, Kind, metric_of
+from fleetward.meter.metrics import Kind, metric_of
 from fleetward.model import Behavior, Millis, SetCriterion, StaticCriterion
 from fleetward.store.history import MAX_DURATION, History
+from fleetward.store.history_schema import is_wide
 
 BINS = 30
 FAR_APART = 20
@@ -47,10 +48,10 @@ class Measure:
     def _rows(self) -> tuple[str, list[Any]]:
         """The kept rows as (thing, start, stop, value), between two times that are the first two parameters."""
         metric, dimension = self.column
-        if metric in BASIC and not dimension:
+        if is_wide(self.column):
             query = (
                 f'SELECT thing, start, start + 1000 * seconds AS stop, seconds, "{metric}.{self.part}" AS value'  # noqa: S608
-                f' FROM windows WHERE start >= ? AND start < ? AND "{metric}.count" IS NOT NULL'
+                f' FROM window_values WHERE start >= ? AND start < ? AND "{metric}.count" IS NOT NULL'
             )
             return query, []
         query = (
