@@ -38,31 +38,6 @@ def api(found: dict[str, Any]) -> list[dict[str, Any]]:
     return [asdict(part)]
 
 
-STORM_HOW = (
-    "100,000 devices violate at one close, through the product's own pipeline in one process (kernel, journal, SQLite "
-    "with synchronous FULL, outbox, history): until every violation is stored and its alert queued; then until all "
-    "are ended, because the profile was deleted. Meanwhile a thread and a process wake every 2 ms, and small writers "
-    "write. Drain: a running server sends 1,000 messages to one HTTP subscriber and to one function, from the first "
-    "publish to the last arrival."
-)
-STORM_WORDS = {
-    "seconds": ("until all is done", "s"),
-    "memory MB": ("memory it needed", "MB"),
-    "p99 over quiet": ("p99 during over quiet", "×"),
-}
-STORM_GOALS = {"storm: seconds": 10, "drain to http: seconds": 20, "drain to function: seconds": 20}
-
-
-def storm(found: dict[str, list[float]]) -> list[dict[str, Any]]:
-    part = Part("storm", "A mass alarm, and alerts on their way out", STORM_HOW)
-    for name, rounds in found.items():
-        figure, _, what = name.rpartition(": ")
-        text, unit = STORM_WORDS[what]
-        bound = {"at_most": STORM_GOALS[name]} if name in STORM_GOALS else {}
-        part.add(f"{figure}: {text}", unit, rounds, **bound)
-    return [asdict(part)]
-
-
 DETECTION_HOW = (
     "Through the product's own functions, in a process of its own for each size: 8 metrics, 10 behaviours, three of "
     "them percentiles, two durations whose windows end together. Medians of five rounds within the process."

@@ -11,7 +11,7 @@ import argparse
 import json
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,10 @@ from plots import plot
 from report import Figure, Growth, Part, parse, short
 
 FINDINGS = Path(__file__).with_name("findings.md")
-PLOTS = Path(__file__).parents[1] / "docs" / "performance"
+PLOTS = Path(__file__).parents[1] / "docs" / "images"
+PLOT_PREFIX = "growth-"
+FASTER = 1.1
+"""An exponent above this is faster than linear growth; below it may be noise."""
 HEAD = """\
 # Performance
 
@@ -30,6 +33,14 @@ numbers are in
 
 A figure is the median of its rounds, with the least and the most of them; the rounds are interleaved, so that whatever
 else the machine did met all alike. Ratios are taken round by round. Yours will differ: run it.
+"""
+GROWTH_HEAD = f"""\
+## How cost grows
+
+Each at several sizes, with the others as they are above. Both axes are logarithmic; the dashed line is linear growth of
+the whole (flat, where the figure is that of one message or one connection). The exponents tell how the whole grew from
+one size to the next: n^1 is linear, n^0 does not depend on the size at all; above n^{FASTER} it says why.
+
 """
 QUICK = "\n**From a short look (`--quick`): few rounds, small sizes, not for quoting.**\n"
 VERDICTS = {None: "", True: "reached", False: "**not reached**"}
@@ -43,7 +54,7 @@ def page(files: list[Path], plots: Path) -> str:
     sections = [
         HEAD.format(files=names) + (QUICK if any(run.get("quick") for run in runs) else ""),
         _machine(runs[-1]["machine"]),
-        "## Goals\n\n" + _table(_with_goals(parts.values())),
+        "## Goals\n\n" + _missing(runs, parts) + _table(_with_goals(parts.values())),
         *(_part(part) for part in parts.values()),
         _growth(growing, plots),
         FINDINGS.read_text(),
@@ -58,6 +69,11 @@ def _machine(machine: dict[str, Any]) -> str:
         f"{machine['system']}; Python {machine['python']}, {libraries}. "
         f"Load average before the run: {machine['load before']}. Began {machine['began']}.\n"
     )
+
+
+def _missing(runs: list[dict[str, Any]], parts: Mapping[str, Part]) -> str:
+    failed = sorted({name for run in runs for name in run.get("failed", ())} - set(parts))
+    return f"**Could not be measured in this run: {', '.join(failed)}.**\n\n" if failed else ""
 
 
 def _with_goals(parts: Iterable[Part]) -> list[Figure]:
@@ -86,15 +102,26 @@ def _told(value: Any) -> str:
 
 
 def _growth(growing: list[Growth], plots: Path) -> str:
-    """Writes the plots and shows them; the dashed line in each is what linear growth would be."""
+    """Writes the plots and shows them, in place of those of the page before."""
     plots.mkdir(parents=True, exist_ok=True)
-    text = "## How cost grows\n\nBoth axes are logarithmic; the dashed line is what linear growth would be.\n\n"
+    for old in plots.glob(f"{PLOT_PREFIX}*.svg"):
+        old.unlink()
+    text = GROWTH_HEAD
     for growth in growing:
-        file = re.sub(r"[^a-z0-9]+", "-", growth.name.lower()).strip("-") + ".svg"
+        if len(growth.sizes) < 2:
+            continue
+        file = PLOT_PREFIX + re.sub(r"[^a-z0-9]+", "-", growth.name.lower()).strip("-") + ".svg"
         (plots / file).write_text(plot(growth))
-        text += f"![{growth.name} by {growth.sized}]({plots.name}/{file})\n"
-        text += f"{growth.note}\n\n" if growth.note else "\n"
+        text += f"![{growth.name} by {growth.sized}]({plots.name}/{file})\n\n{_growth_told(growth)}\n\n"
     return text
+
+
+def _growth_told(growth: Growth) -> str:
+    """The exponents from each size to the next, and why."""
+    steps = " and ".join(f"n^{exponent:.2f}" for exponent in growth.exponents)
+    faster = any(exponent > FASTER for exponent in growth.exponents)
+    verdict = "faster than linearly: " if faster else ""
+    return textwrap.fill(f"**{growth.name}** by {growth.sized}: {verdict}{steps}. {growth.note}".strip(), 120)
 
 
 def main() -> None:
