@@ -153,7 +153,7 @@ def _growth(running: list[Broker], sizes: tuple[int, ...], rounds: int, seconds:
 
 
 def main() -> None:
-    options = parser(__doc__).parse_args()
+    options = parser(__doc__, seconds=2.0).parse_args()
     sizes = (50, 500) if options.quick else SIZES
     rounds, seconds = (3, 1.5) if options.quick else (options.rounds, options.seconds)
     part, began = Part("gateway", "The gateway, plain listener", HOW), time.monotonic()

@@ -124,7 +124,7 @@ def watch(house: Fleet, alerts: dict[str, str], criteria: dict[str, Any]) -> Non
 
 
 async def window_close(bad: list[Device], peers: list[Device], together: int) -> list[float]:
-    """Seconds from the window's end to the drop; `together` devices are compromised in each window."""
+    """Seconds from the window's end to the drop; that many devices are compromised in each window."""
     delays: list[float] = []
     for start in range(0, len(bad), together):
         end = (time.time() // WINDOW + 1) * WINDOW
@@ -175,17 +175,10 @@ class Bench:
     async def bad(self, devices: int) -> list[Device]:
         return await self.connect(islice(self._names, devices))
 
-    async def closes(self, runs: int, together: int, peers: list[Device]) -> list[float]:
-        watch(self.house, self.alerts, STATISTICAL)
-        bad = await self.bad(runs)
+    async def watch(self, criteria: dict[str, Any]) -> None:
+        """From the next whole window on."""
+        watch(self.house, self.alerts, criteria)
         await asyncio.sleep(WINDOW + 1)
-        return await window_close(bad, peers, together)
-
-    async def bounds(self, runs: int) -> list[float]:
-        watch(self.house, self.alerts, STATIC)
-        bad = await self.bad(runs)
-        await asyncio.sleep(1)
-        return await static_bound(bad)
 
 
 @contextmanager
@@ -206,18 +199,22 @@ def others(house: Fleet, rate: int) -> Iterator[Callable[[], float]]:
 async def measure(house: Fleet, part: Part, runs: int, together: int, background: int, quick: bool) -> None:
     bench = Bench(house)
     peers = await bench.connect(f"peer-{number}" for number in range(PEERS))
-    with others(house, background) as carried:
-        close, rates = await bench.closes(runs, together, peers), [carried()]
-        static = await bench.bounds(runs)
-        rates.append(carried())
-        by_number: dict[int, list[float]] = {}
-        for size in TOGETHER[: 2 if quick else 3]:
-            rounds = [max(await bench.closes(size, size, peers)) for _ in range(1 if quick else GROWTH_ROUNDS)]
-            by_number[size] = rounds
+    sizes, rounds = (TOGETHER[:2], 1) if quick else (TOGETHER, GROWTH_ROUNDS)
+    by_number: dict[int, list[float]] = {size: [] for size in sizes}
     by_background: dict[int, list[float]] = {}
+    with others(house, background) as carried:
+        await bench.watch(STATISTICAL)
+        close = await window_close(await bench.bad(runs), peers, together)
+        rates = [carried()]
+        for size in sizes * rounds:
+            by_number[size].append(max(await window_close(await bench.bad(size), peers, size)))
+        await bench.watch(STATIC)
+        carried()
+        static = await static_bound(await bench.bad(runs))
+        rates.append(carried())
     for rate in BACKGROUNDS:
         with others(house, rate):
-            delays = await bench.bounds(GROWTH_RUNS * GROWTH_ROUNDS)
+            delays = await static_bound(await bench.bad(GROWTH_RUNS * GROWTH_ROUNDS))
         by_background[rate] = blocks(delays, 10, GROWTH_ROUNDS)
     for peer in peers:
         peer.close()

@@ -7,7 +7,7 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +20,9 @@ MACHINE = machine.describe()
 
 ROUNDS = 5
 """A median of fewer says little."""
+
+FASTER = 1.1
+"""An exponent above this is faster than linear growth; below it may be noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +83,17 @@ class Growth:
     @property
     def exponents(self) -> list[float]:
         """From each size to the next the whole grew as n to the power of this: 1 is linear."""
-        return [
-            math.log(self.median(large) / self.median(small)) / math.log(large / small) + self.each
-            for small, large in pairwise(self.sizes)
-        ]
+        return self._exponents(statistics.median)
+
+    @property
+    def is_faster(self) -> bool:
+        """Than linear, somewhere; noise does not lift the median and the least of the rounds alike."""
+        both = zip(self.exponents, self._exponents(min), strict=True)
+        return any(min(one) > FASTER for one in both)
+
+    def _exponents(self, of_the_rounds: Callable[[Sequence[float]], float]) -> list[float]:
+        at = {size: math.log(of_the_rounds(self.rounds[size])) for size in self.sizes}
+        return [(at[large] - at[small]) / math.log(large / small) + self.each for small, large in pairwise(self.sizes)]
 
 
 @dataclass(slots=True)

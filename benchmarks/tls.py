@@ -20,14 +20,14 @@ from fleet import Fleet
 from mqttload import Load
 from processes import cpu_seconds, memory_bytes
 from report import Growth, Part, hand_in, parser, ratios
-from rounds import Job, interleaved, progress
+from rounds import Found, Job, interleaved, progress
 
 DEVICES = 500
 STORMS = (20, 200, 2_000)
 IDLE = (100, 1_000, 10_000)
 AT_ONCE = (4, 40, 400)
 """Devices that shake hands at the same time."""
-PUBLISHING = (5, 50, 500)
+PUBLISHING = (5, 50, DEVICES)
 GROWTH_ROUNDS = 3
 TIMEOUT = 30
 """Seconds after which a device of the storm gives up."""
@@ -61,7 +61,7 @@ def saturated(broker: Broker, seconds: float, tls: Tls | None, devices: int = DE
 def handshakes(broker: Broker, seconds: float, tls: Tls, at_once: int = 32) -> Mapping[str, float]:
     """Devices that connect, disconnect and connect anew."""
     with Load(broker.port, devices=at_once, parallel=at_once, tls=tls, churn=True) as load:
-        load.phase(0.5)
+        load.phase(max(0.5, at_once / 200))  # until as many end as begin
         before = cpu_seconds(broker.pid)
         found = load.phase(seconds)
         spent = cpu_seconds(broker.pid) - before
@@ -128,8 +128,8 @@ def measure(folder: Path, part: Part, rounds: int, seconds: float, sizes: tuple[
     peer = _mosquitto(folder, house, part)
     fresh = [] if peer is None else [idle(peer, 1_000, house.tls)["memory"]]
     try:
-        _side_by_side(part, house, peer, rounds, seconds, storms[-1])
-        part.growth += _growth(house, seconds / 2, storms)
+        found = _side_by_side(part, house, peer, rounds, seconds, storms[-1])
+        part.growth += _growth(house, found, seconds / 2, storms)
         _idle(part, house, rounds, sizes)
         part.add("memory of an idle connection, 1,000 of them: mosquitto", "kB", fresh)
     finally:
@@ -146,7 +146,7 @@ def _mosquitto(folder: Path, house: Fleet, part: Part) -> Broker | None:
         return None
 
 
-def _side_by_side(part: Part, house: Fleet, peer: Broker | None, rounds: int, seconds: float, storming: int) -> None:
+def _side_by_side(part: Part, house: Fleet, peer: Broker | None, rounds: int, seconds: float, storming: int) -> Found:
     assert house.server is not None
     ours, plain = _over_tls(house), Broker("fleetward, plain", house.plain_port, house.server.process)
     jobs: dict[str, Job] = {
@@ -170,6 +170,7 @@ def _side_by_side(part: Part, house: Fleet, peer: Broker | None, rounds: int, se
         part.add(f"full handshakes and CONNECTs: {name}", "/s", figures.get("rate", []), **bound)
         part.add(f"processor time for each: {name}", "ms", figures.get("cpu", []))
     _stormed(part, found["storm"], f"storm of {storming:,}")
+    return found
 
 
 def _stormed(part: Part, found: Mapping[str, list[float]], name: str) -> None:
@@ -183,15 +184,17 @@ def _stormed(part: Part, found: Mapping[str, list[float]], name: str) -> None:
     part.add("p99 of the 500 publishing, during the storm", "ms", found["during"])
 
 
-def _growth(house: Fleet, seconds: float, storms: list[int]) -> list[Growth]:
+def _growth(house: Fleet, measured: Found, seconds: float, storms: list[int]) -> list[Growth]:
+    """With what was measured already as the largest size."""
     ours, jobs = _over_tls(house), dict[str, Job]()
-    for size in PUBLISHING:
+    for size in PUBLISHING[:-1]:
         jobs[f"message {size}"] = partial(saturated, ours, seconds, house.tls, size)
     for size in AT_ONCE:
         jobs[f"handshake {size}"] = partial(handshakes, ours, seconds, house.tls, size)
-    for size in storms:
+    for size in storms[:-1]:
         jobs[f"storm {size}"] = partial(storm, house, seconds, size)
     found = interleaved(jobs, GROWTH_ROUNDS, "by size")
+    found |= {f"message {PUBLISHING[-1]}": measured["tls"], f"storm {storms[-1]}": measured["storm"]}
 
     def growth(name: str, unit: str, sized: str, what: str, sizes: Iterable[int], figure: str) -> Growth:
         rounds = {size: found[f"{what} {size}"][figure] for size in sizes}
@@ -216,7 +219,7 @@ def _idle(part: Part, house: Fleet, rounds: int, sizes: tuple[int, ...]) -> None
 
 
 def main() -> None:
-    options = parser(__doc__).parse_args()
+    options = parser(__doc__, seconds=2.0).parse_args()
     sizes, storms = (IDLE[:2], STORMS[:2]) if options.quick else (IDLE, STORMS)
     rounds, seconds = (2, 1.0) if options.quick else (options.rounds, options.seconds)
     part, began = Part("tls", "Mutual TLS", HOW), time.monotonic()
