@@ -34,7 +34,8 @@ HOW = (
 )
 
 MESSAGE_NOTES = {
-    "fleetward": "It grows where mosquitto's hardly does; the findings tell what is known of it.",
+    "fleetward": "What a message touches of its connection has left the processor's caches when many send in turn: "
+    "see the findings.",
     "mosquitto": "For comparison: the same load.",
 }
 LATENCY_NOTE = "The rate stays, so that only what a connection itself costs could show."
