@@ -25,6 +25,7 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 from adapters import BESIDE
+from botocore.exceptions import BotoCoreError, ClientError
 from load import Work, boto3_client, boto3_rate, raw_rate
 from peers import Server, fleetward, install, ministack, moto_server
 
@@ -33,6 +34,7 @@ from fleetward.store.tables.registry import things
 
 THINGS = 1_000
 MANY = 1_000_000
+PEERS = ("moto_server", "ministack")
 STORES = 4
 """Of a thousand things, and of up to a million."""
 
@@ -81,6 +83,15 @@ def fill_offline(folder: Path, count: int) -> None:
     database.close()
 
 
+def _filled(server: Server) -> Server:
+    try:
+        fill(server)
+    except BaseException:
+        server.stop()
+        raise
+    return server
+
+
 def verifies(server: Server) -> bool:
     """Whether a request with a wrong signature is refused."""
     wrong = Server(server.name, server.url, server.key_id, "not the secret", server.process)
@@ -112,11 +123,24 @@ Job = tuple[str, str, Callable[[], float]]
 
 
 def interleaved(jobs: list[Job], rounds: int) -> Figures:
-    """Runs every job once a round, so that whatever else the machine does meets all of them alike."""
+    """Runs every job once a round, so that whatever else the machine does meets all of them alike.
+
+    What fails on a peer is told and left out.
+    """
     found: Figures = {}
+    failed: set[tuple[str, str]] = set()
     for number in range(rounds):
         for work, server, job in jobs:
-            found.setdefault(work, {}).setdefault(server, []).append(job())
+            if (work, server) in failed:
+                continue
+            try:
+                found.setdefault(work, {}).setdefault(server, []).append(job())
+            except (OSError, RuntimeError, BotoCoreError, ClientError) as error:
+                if server not in PEERS:
+                    raise
+                failed.add((work, server))
+                del found[work][server]
+                print(f"  {work} on {server} failed and is left out: {error}", file=sys.stderr)
         print(f"\r  round {number + 1} of {rounds}", end="", file=sys.stderr)
     print(file=sys.stderr)
     return found
@@ -126,13 +150,12 @@ def side_by_side(folder: Path, rounds: int, seconds: float, missing: dict[str, s
     """Peers that do not start are left out, and noted as missing."""
     servers = [fleetward(folder / "fleetward")]
     try:
+        fill(servers[0])
         for peer in (moto_server, ministack):
             try:
-                servers.append(peer(folder / peer.__name__))
-            except (OSError, RuntimeError) as error:
+                servers.append(_filled(peer(folder / peer.__name__)))
+            except (OSError, RuntimeError, BotoCoreError, ClientError) as error:
                 missing[f"missing peer {peer.__name__}"] = str(error)
-        for server in servers:
-            fill(server)
         reads: list[Job] = []
         for work in (DESCRIBE, LIST):
             reads += [(work.name, one.name, partial(raw_rate, one, work, seconds)) for one in servers]

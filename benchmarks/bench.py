@@ -82,9 +82,12 @@ def run(benchmark: Benchmark, quick: bool) -> list[dict[str, Any]]:
         try:
             subprocess.run(command, check=True)
             return benchmark.adapt(json.loads(Path(file.name).read_text()))
-        except (subprocess.CalledProcessError, ValueError, LookupError) as error:
-            print(f"--- {benchmark.name} failed ({error!r}); the others go on", flush=True)
-            return []
+        except subprocess.CalledProcessError:
+            told = "it ended with an error"
+        except (ValueError, LookupError) as error:
+            told = f"what it wrote cannot be read: {error!r}"
+        print(f"--- {benchmark.name} failed, the others go on: {told}", flush=True)
+        return []
 
 
 def main() -> None:

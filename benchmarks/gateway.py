@@ -80,9 +80,13 @@ def measure(folder: Path, part: Part, rounds: int, seconds: float, sizes: tuple[
     try:
         running += running_peers(folder, part)
         part.told["peers"] = brokers.versions()
-        found = interleaved(_jobs(running, seconds), rounds, "side by side")
-        _figures(part, found, running)
-        part.growth += _growth(running, sizes, max(3, rounds // 2), seconds / 2)
+        jobs = _jobs(running, seconds)
+        ours = {"saturated fleetward", "quiet fleetward", "misses"}
+        found = interleaved(jobs, rounds, "side by side", expendable=jobs.keys() - ours)
+        lasting = [one for one in running if {f"saturated {one.name}", f"quiet {one.name}"} <= found.keys()]
+        part.told |= {f"peer {one.name}": "failed during the run" for one in running if one not in lasting}
+        _figures(part, found, lasting)
+        part.growth += _growth(lasting, sizes, max(3, rounds // 2), seconds / 2)
     finally:
         house.stop()
         for broker in running[1:]:
