@@ -96,9 +96,9 @@ def main() -> None:
     goal = {"at_most": 10.0} if sizes[-1] == THINGS[-1] else {}
     part.add(f"serve to healthy, {sizes[-1]:,} things", "s", found[f"{sizes[-1]}"]["seconds"], **goal)
     part.add(f"processor time until then, {sizes[-1]:,} things", "s", found[f"{sizes[-1]}"]["processor"])
-    part.add("memory, empty store", "MB", found["first"]["memory"], at_most=250)
+    part.add("resident memory, empty store (shared pages shared out)", "MB", found["first"]["memory"], at_most=250)
     part.add(
-        "memory, empty store: resident sets of its processes, shared pages counted in each",
+        "resident sets of its processes, empty store (shared pages counted in each)",
         "MB",
         found["first"]["resident"],
     )
