@@ -53,7 +53,10 @@ CLOSE_NOTE = (
     "Whole arrays, one pass for each behaviour; percentiles sort, which is n log n, and the arrays leave the caches."
 )
 ALARMED_NOTE = "Each alarm is an object of its own, which costs more than judging the thing."
-TICK_NOTE = "At most 100,000 things are touched in each: from there on it does not grow with the fleet."
+TICK_NOTE = (
+    "It grows with the things touched, whose arrays leave the processor's caches; at most 100,000 are touched, so "
+    "that from there on it does not grow with the fleet."
+)
 
 
 def detection(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
