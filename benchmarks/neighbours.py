@@ -148,13 +148,13 @@ def _misbehave(house: Fleet, violating: int) -> float:
 
 
 def _next_window(sending: int) -> tuple[int, int]:
-    """Of the windows that are long enough, and not much longer, the one that starts first: (seconds, its start).
+    """Of the windows that are long enough, and not much longer, the one that ends first: (seconds, its start).
 
     Windows are aligned to the epoch, and a profile judges only those that start after it was attached.
     """
     shortest, soon = max(SHORTEST_WINDOW, sending), int(time.time()) + 2
     lengths = range(shortest, shortest + shortest // 3 + 1)
-    return min(((length, -(-soon // length) * length) for length in lengths), key=lambda window: window[1])
+    return min(((length, -(-soon // length) * length) for length in lengths), key=sum)
 
 
 def _send_once(house: Fleet, devices: int) -> float:
