@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -23,6 +24,8 @@ from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
+from adapters import BESIDE
+from botocore.exceptions import BotoCoreError, ClientError
 from load import Work, boto3_client, boto3_rate, raw_rate
 from peers import Server, fleetward, install, ministack, moto_server
 
@@ -31,6 +34,9 @@ from fleetward.store.tables.registry import things
 
 THINGS = 1_000
 MANY = 1_000_000
+PEERS = ("moto_server", "ministack")
+STORES = 4
+"""Of a thousand things, and of up to a million."""
 
 
 COUNTER = itertools.count()
@@ -77,6 +83,15 @@ def fill_offline(folder: Path, count: int) -> None:
     database.close()
 
 
+def _filled(server: Server) -> Server:
+    try:
+        fill(server)
+    except BaseException:
+        server.stop()
+        raise
+    return server
+
+
 def verifies(server: Server) -> bool:
     """Whether a request with a wrong signature is refused."""
     wrong = Server(server.name, server.url, server.key_id, "not the secret", server.process)
@@ -108,21 +123,39 @@ Job = tuple[str, str, Callable[[], float]]
 
 
 def interleaved(jobs: list[Job], rounds: int) -> Figures:
-    """Runs every job once a round, so that whatever else the machine does meets all of them alike."""
+    """Runs every job once a round, so that whatever else the machine does meets all of them alike.
+
+    What fails on a peer is told and left out.
+    """
     found: Figures = {}
+    failed: set[tuple[str, str]] = set()
     for number in range(rounds):
         for work, server, job in jobs:
-            found.setdefault(work, {}).setdefault(server, []).append(job())
+            if (work, server) in failed:
+                continue
+            try:
+                found.setdefault(work, {}).setdefault(server, []).append(job())
+            except (OSError, RuntimeError, BotoCoreError, ClientError) as error:
+                if server not in PEERS:
+                    raise
+                failed.add((work, server))
+                del found[work][server]
+                print(f"  {work} on {server} failed and is left out: {error}", file=sys.stderr)
         print(f"\r  round {number + 1} of {rounds}", end="", file=sys.stderr)
     print(file=sys.stderr)
     return found
 
 
-def side_by_side(folder: Path, rounds: int, seconds: float) -> tuple[Figures, dict[str, Any]]:
-    servers = [fleetward(folder / "fleetward"), moto_server(folder / "moto"), ministack(folder / "ministack")]
+def side_by_side(folder: Path, rounds: int, seconds: float, missing: dict[str, str]) -> tuple[Figures, dict[str, Any]]:
+    """Peers that do not start are left out, and noted as missing."""
+    servers = [fleetward(folder / "fleetward")]
     try:
-        for server in servers:
-            fill(server)
+        fill(servers[0])
+        for peer in (moto_server, ministack):
+            try:
+                servers.append(_filled(peer(folder / peer.__name__)))
+            except (OSError, RuntimeError, BotoCoreError, ClientError) as error:
+                missing[f"missing peer {peer.__name__}"] = str(error)
         reads: list[Job] = []
         for work in (DESCRIBE, LIST):
             reads += [(work.name, one.name, partial(raw_rate, one, work, seconds)) for one in servers]
@@ -138,8 +171,9 @@ def side_by_side(folder: Path, rounds: int, seconds: float) -> tuple[Figures, di
 
 
 def few_and_many(folder: Path, rounds: int, seconds: float, many: int) -> tuple[Figures, dict[str, Any]]:
-    """The same requests to a server that holds a thousand things and to one that holds a million."""
-    labels = {f"{THINGS:,} things": THINGS, f"{many:,} things": many}
+    """The same requests to servers that hold a thousand things, and ten times as many each, up to a million."""
+    sizes = [size for size in (THINGS * 10**n for n in range(STORES)) if size < many] + [many]
+    labels = {f"{size:,} things": size for size in sizes}
     for label, count in labels.items():
         print(f"  writing {label}", file=sys.stderr)
         fill_offline(folder / label, count)
@@ -195,16 +229,15 @@ def goals(beside: Figures, scale: Figures) -> list[tuple[str, float, float, bool
     def ratio(figures: Figures, work: str, one: str, other: str) -> float:
         return statistics.median(figures[work][one]) / statistics.median(figures[work][other])
 
-    found = []
+    found = [
+        (f"{work}, times {peer}", wanted, ratio(beside, work, "fleetward", peer))
+        for work, peer, wanted in BESIDE
+        if peer in beside.get(work, ())
+    ]
     if beside:
-        found = [
-            ("DescribeThing, times moto_server", 10, ratio(beside, "DescribeThing", "fleetward", "moto_server")),
-            ("DescribeThing, times ministack", 1.5, ratio(beside, "DescribeThing", "fleetward", "ministack")),
-            ("ListThings(100), times moto_server", 5, ratio(beside, "ListThings(100)", "fleetward", "moto_server")),
-            ("CreateThing a second, durable", 1_000, statistics.median(beside["CreateThing"]["fleetward"])),
-        ]
+        found.append(("CreateThing a second, durable", 1_000, statistics.median(beside["CreateThing"]["fleetward"])))
     for work, rates in scale.items():
-        few, many = rates
+        few, *_, many = rates
         found.append((f"{work}, time with {many} to {few}", 1.5, ratio(scale, work, few, many)))
     return [(goal, wanted, reached, "time with" not in goal) for goal, wanted, reached in found]
 
@@ -222,8 +255,12 @@ def main() -> None:
     scale: Figures = {}
     with tempfile.TemporaryDirectory(prefix="fleetward-bench-") as folder:
         if arguments.only != "scale":
-            told["versions"] = install()
-            beside, told["servers"] = side_by_side(Path(folder), arguments.rounds, arguments.seconds)
+            told["missing"] = {}
+            try:
+                told["versions"] = install()
+            except subprocess.CalledProcessError as error:
+                told["missing"]["peers"] = f"cannot be installed from PyPI: {error}"
+            beside, told["servers"] = side_by_side(Path(folder), arguments.rounds, arguments.seconds, told["missing"])
         if arguments.only != "peers":
             scale, told["stores"] = few_and_many(Path(folder), arguments.rounds, arguments.seconds, arguments.things)
     print(json.dumps(told, indent=2))

@@ -39,21 +39,20 @@ class Benchmark:
 
 
 BENCHMARKS = (
-    Benchmark("gateway", "throughput and latency next to mosquitto and amqtt", 4),
-    Benchmark("tls", "mutual TLS: memory, handshakes, reconnect storm", 4),
-    Benchmark("neighbours", "what a flood, a busy API or a mass alarm does to others", 5),
-    Benchmark("isolation", "from the deciding event to the cut, with 5,000 msg/s beside", 5, ("--runs", "100")),
+    Benchmark("gateway", "throughput and latency next to mosquitto and amqtt", 3),
+    Benchmark("tls", "mutual TLS: memory, handshakes, reconnect storm", 5),
+    Benchmark("neighbours", "what a flood, a busy API or a mass alarm does to others", 8),
+    Benchmark("isolation", "from the deciding event to the cut, with 5,000 msg/s beside", 4, ("--runs", "100")),
     Benchmark(
         "api",
         "the AWS door next to moto_server and MiniStack",
-        4,
-        ("--rounds", "5"),
+        3,
+        ("--rounds", "5", "--seconds", "1"),
         ("--rounds", "2", "--seconds", "1", "--things", "20000"),
         adapters.api,
     ),
-    Benchmark(
-        "storm", "a mass alarm, and alerts on their way out", 4, ("--rounds", "5"), ("--things", "5000"), adapters.storm
-    ),
+    Benchmark("functions", "a warm function's overhead, a thousand alerts drained", 2),
+    Benchmark("storm", "a mass alarm until it is stored and queued", 3),
     Benchmark(
         "detection",
         "windows, batches and ticks at a million things",
@@ -80,10 +79,15 @@ def run(benchmark: Benchmark, quick: bool) -> list[dict[str, Any]]:
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         options = benchmark.quick if quick else benchmark.options
         command = [sys.executable, str(HERE / f"{benchmark.name}.py"), *options, "--json", file.name]
-        if subprocess.run(command).returncode:
-            print(f"--- {benchmark.name} failed; the others go on", flush=True)
-            return []
-        return benchmark.adapt(json.loads(Path(file.name).read_text()))
+        try:
+            subprocess.run(command, check=True)
+            return benchmark.adapt(json.loads(Path(file.name).read_text()))
+        except subprocess.CalledProcessError:
+            told = "it ended with an error"
+        except (ValueError, LookupError) as error:
+            told = f"what it wrote cannot be read: {error!r}"
+        print(f"--- {benchmark.name} failed, the others go on: {told}", flush=True)
+        return []
 
 
 def main() -> None:
@@ -96,18 +100,27 @@ def main() -> None:
     minutes = sum(one.minutes for one in chosen) / (3 if arguments.quick else 1)
     names = ", ".join(one.name for one in chosen)
     print(WHAT_IT_DOES.format(names=names, minutes=max(1, minutes), home=Path(sys.prefix) / "peers"), flush=True)
-    results = arguments.results or RESULTS / time.strftime("%Y-%m-%d-%H%M.json", time.gmtime())
+    results = arguments.results or RESULTS / time.strftime("%Y-%m-%d-%H%M%S.json", time.gmtime())
     results.parent.mkdir(parents=True, exist_ok=True)
-    told, parts, missing = machine.describe(), [], []
+    kept: dict[str, Any] = {"machine": machine.describe(), "quick": arguments.quick, "parts": [], "failed": []}
+    interrupted = False
     for benchmark in chosen:
-        found = run(benchmark, arguments.quick)
-        parts += found
-        missing += [] if found else [benchmark.name]
-        results.write_text(json.dumps({"machine": told, "quick": arguments.quick, "parts": parts}, indent=1))
+        try:
+            found = run(benchmark, arguments.quick)
+        except KeyboardInterrupt:
+            interrupted = True
+            break
+        kept["parts"] += found
+        kept["failed"] += [] if found else [benchmark.name]
+        results.write_text(json.dumps(kept, indent=1))
+    if not results.exists():
+        sys.exit("nothing was measured")
     print(f"\nraw numbers: {results}")
     print(f"the page:    {sys.executable} {HERE / 'performance.py'} {results} > docs/performance.md")
-    if missing:
-        sys.exit(f"failed: {', '.join(missing)}")
+    if interrupted:
+        sys.exit("interrupted: the file has what was finished")
+    if kept["failed"]:
+        sys.exit(f"failed: {', '.join(kept['failed'])}")
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def seconds(act: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def measure(size: int, alarms: int) -> dict[str, float]:
+def measure(size: int, alarms: int) -> dict[str, Any]:
     things = [Enroll(0, id, f"thing-{id:07}") for id in range(1, size + 1)]
     list(cells(next(parts(size)), 0).values())
     gc.collect()
@@ -110,12 +110,21 @@ def measure(size: int, alarms: int) -> dict[str, float]:
         "things": size,
         "events": max(found["events"]),
         "close_ms": statistics.median(found["close"]) * 1000,
+        "close_rounds_ms": [1000 * each for each in found["close"]],
         "ingest_per_second": min(BATCH, size) * len(METRICS) / statistics.median(found["ingest"]),
+        "ingest_rounds": [min(BATCH, size) * len(METRICS) / each for each in by_round(found["ingest"])],
         "tick_ms": statistics.median(found["tick"]) * 1000,
+        "tick_rounds_ms": [1000 * each for each in by_round(found["tick"])],
         "enrol_s": enrolled,
         "state_mb": state / 1e6,
         "peak_mb": (memory("VmHWM") - before) / 1e6,
     }
+
+
+def by_round(spent: list[float]) -> list[float]:
+    """The median of each round; a round has several batches."""
+    each = len(spent) // ROUNDS
+    return [statistics.median(spent[turn * each : (turn + 1) * each]) for turn in range(ROUNDS)]
 
 
 def one_round(kernel: Kernel, start: int, size: int, few: int, turn: int, found: dict[str, list[float]]) -> None:

@@ -150,14 +150,15 @@ def _profile(client: Callable[[str], Any], place: str) -> None:
     )
 
 
-# --- in the store of a stopped server ---------------------------------------------------------------------------------
+# --- in the store of a server, stopped --------------------------------------------------------------------------------
 
 
 @contextmanager
-def store(folder: Path) -> Iterator[sa.Connection]:
+def store(folder: Path, writing: bool = True) -> Iterator[sa.Connection]:
+    """In one transaction; a running server's is only to be looked at."""
     database = Database(sqlite_url(folder / "data" / "fleetward.db"))
     try:
-        with database.connect(writing=True) as connection:
+        with database.connect(writing) as connection:
             yield connection
     finally:
         database.close()

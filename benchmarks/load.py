@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
@@ -32,15 +32,16 @@ class Work:
     """The same call through a boto3 client."""
     new_each_time: bool = False
     """Whether each request is another one, and so is signed on its own."""
+    service: str = "iot"
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def signed(server: Server, work: Work, path: str) -> bytes:
     """The request as it goes over the wire, signed by botocore."""
     host = server.url.partition("://")[2]
-    request = AWSRequest(
-        work.method, f"{server.url}{path}", {"host": host, "content-type": "application/json"}, work.body
-    )
-    SigV4Auth(Credentials(server.key_id, server.secret), "iot", REGION).add_auth(request)
+    headers = {"host": host, "content-type": "application/json", **work.headers}
+    request = AWSRequest(work.method, f"{server.url}{path}", headers, work.body)
+    SigV4Auth(Credentials(server.key_id, server.secret), work.service, REGION).add_auth(request)
     lines = [f"{work.method} {path} HTTP/1.1", *(f"{key}: {value}" for key, value in request.headers.items())]
     lines += [f"content-length: {len(work.body)}", "", ""]
     return "\r\n".join(lines).encode() + work.body

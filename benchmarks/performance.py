@@ -11,15 +11,16 @@ import argparse
 import json
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from plots import plot
-from report import Figure, Growth, Part, parse, short
+from report import FASTER, Figure, Growth, Part, parse, short
 
 FINDINGS = Path(__file__).with_name("findings.md")
-PLOTS = Path(__file__).parents[1] / "docs" / "performance"
+PLOTS = Path(__file__).parents[1] / "docs" / "images"
+PLOT_PREFIX = "growth-"
 HEAD = """\
 # Performance
 
@@ -30,6 +31,15 @@ numbers are in
 
 A figure is the median of its rounds, with the least and the most of them; the rounds are interleaved, so that whatever
 else the machine did met all alike. Ratios are taken round by round. Yours will differ: run it.
+"""
+GROWTH_HEAD = f"""\
+## How cost grows
+
+Each at several sizes, with the others as they are above. Both axes are logarithmic; the dashed line is linear growth of
+the whole (flat, where the figure is that of one message or one connection). The exponents tell how the whole grew from
+one size to the next: n^1 is linear, n^0 does not depend on the size at all. Faster than linearly is said of more than
+n^{FASTER} in both the median and the least of the rounds.
+
 """
 QUICK = "\n**From a short look (`--quick`): few rounds, small sizes, not for quoting.**\n"
 VERDICTS = {None: "", True: "reached", False: "**not reached**"}
@@ -43,7 +53,7 @@ def page(files: list[Path], plots: Path) -> str:
     sections = [
         HEAD.format(files=names) + (QUICK if any(run.get("quick") for run in runs) else ""),
         _machine(runs[-1]["machine"]),
-        "## Goals\n\n" + _table(_with_goals(parts.values())),
+        _goals(runs, parts),
         *(_part(part) for part in parts.values()),
         _growth(growing, plots),
         FINDINGS.read_text(),
@@ -60,8 +70,13 @@ def _machine(machine: dict[str, Any]) -> str:
     )
 
 
-def _with_goals(parts: Iterable[Part]) -> list[Figure]:
-    return [figure for part in parts for figure in part.figures if figure.reached is not None]
+def _goals(runs: list[dict[str, Any]], parts: Mapping[str, Part]) -> str:
+    promised = [figure for part in parts.values() for figure in part.figures if figure.reached is not None]
+    told = f"Reached: {sum(bool(figure.reached) for figure in promised)} of {len(promised)}."
+    failed = sorted({name for run in runs for name in run.get("failed", ())} - set(parts))
+    if failed:
+        told += f" **Could not be measured in this run: {', '.join(failed)}.**"
+    return f"## Goals\n\n{told}\n\n{_table(promised)}"
 
 
 def _table(figures: list[Figure]) -> str:
@@ -86,15 +101,25 @@ def _told(value: Any) -> str:
 
 
 def _growth(growing: list[Growth], plots: Path) -> str:
-    """Writes the plots and shows them; the dashed line in each is what linear growth would be."""
+    """Writes the plots and shows them, in place of those of the page before."""
     plots.mkdir(parents=True, exist_ok=True)
-    text = "## How cost grows\n\nBoth axes are logarithmic; the dashed line is what linear growth would be.\n\n"
+    for old in plots.glob(f"{PLOT_PREFIX}*.svg"):
+        old.unlink()
+    text = GROWTH_HEAD
     for growth in growing:
-        file = re.sub(r"[^a-z0-9]+", "-", growth.name.lower()).strip("-") + ".svg"
+        if len(growth.sizes) < 2:
+            continue
+        file = PLOT_PREFIX + re.sub(r"[^a-z0-9]+", "-", growth.name.lower()).strip("-") + ".svg"
         (plots / file).write_text(plot(growth))
-        text += f"![{growth.name} by {growth.sized}]({plots.name}/{file})\n"
-        text += f"{growth.note}\n\n" if growth.note else "\n"
+        text += f"![{growth.name} by {growth.sized}]({plots.name}/{file})\n\n{_growth_told(growth)}\n\n"
     return text
+
+
+def _growth_told(growth: Growth) -> str:
+    """The exponents from each size to the next, and why."""
+    steps = " and ".join(f"n^{exponent:.2f}" for exponent in growth.exponents)
+    verdict = "faster than linearly, " if growth.is_faster else ""
+    return textwrap.fill(f"**{growth.name}** by {growth.sized}: {verdict}{steps}. {growth.note}".strip(), 120)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Small SVG plots of how a figure grows with size, both axes logarithmic; the dashed line would be linear growth."""
+"""Small SVG plots of how a figure grows with size, both axes logarithmic; dashed is linear growth of the whole."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ STYLE = "font-family='sans-serif' font-size='12' fill='#555'"
 
 def plot(growth: Growth) -> str:
     """The curve of the medians, with least and most of the rounds as bars."""
-    sizes = sorted(growth.rounds)
+    sizes = growth.sizes
     medians = [growth.median(size) for size in sizes]
-    linear = [medians[0] * size / sizes[0] for size in sizes]
+    linear = [growth.linear(size) for size in sizes]
     low = min(min(growth.rounds[size]) for size in sizes)
     high = max(max(growth.rounds[size]) for size in sizes)
     x = _scale(sizes[0], sizes[-1], LEFT, WIDTH - RIGHT)

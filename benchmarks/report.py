@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,9 @@ MACHINE = machine.describe()
 
 ROUNDS = 5
 """A median of fewer says little."""
+
+FASTER = 1.1
+"""An exponent above this is faster than linear growth; below it may be noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +63,37 @@ class Growth:
     """What the sizes count: "connections"."""
     rounds: Mapping[int, Sequence[float]]
     note: str = ""
+    """Why it grows as it does."""
+    each: bool = False
+    """Whether the figure is that of one of those counted, so that a flat curve is linear growth of the whole."""
 
     def median(self, size: int) -> float:
         return statistics.median(self.rounds[size])
+
+    @property
+    def sizes(self) -> list[int]:
+        """Those of which something was measured that a logarithm can be taken of, the smallest first."""
+        return sorted(size for size, rounds in self.rounds.items() if min(rounds, default=0) > 0)
+
+    def linear(self, size: int) -> float:
+        """What it would be if the whole grew linearly from the smallest size on."""
+        first = self.sizes[0]
+        return self.median(first) * (1 if self.each else size / first)
+
+    @property
+    def exponents(self) -> list[float]:
+        """From each size to the next the whole grew as n to the power of this: 1 is linear."""
+        return self._exponents(statistics.median)
+
+    @property
+    def is_faster(self) -> bool:
+        """Than linear, somewhere; noise does not lift the median and the least of the rounds alike."""
+        both = zip(self.exponents, self._exponents(min), strict=True)
+        return any(min(one) > FASTER for one in both)
+
+    def _exponents(self, of_the_rounds: Callable[[Sequence[float]], float]) -> list[float]:
+        at = {size: math.log(of_the_rounds(self.rounds[size])) for size in self.sizes}
+        return [(at[large] - at[small]) / math.log(large / small) + self.each for small, large in pairwise(self.sizes)]
 
 
 @dataclass(slots=True)

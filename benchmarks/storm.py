@@ -1,41 +1,34 @@
-"""What a mass alarm costs: 100,000 devices violating at one close, and a thousand alerts on their way out.
+"""What a mass alarm costs: 100,000 devices that violate at one close.
 
     storm      from the closing batch until every violation is stored and its alert queued (SQLite, synchronous FULL)
     release    the same until all of them are ended, because their profile was deleted
     others     meanwhile: how late a thread and a process that wake every 2 ms are, and how long small writers wait
-    drain      a running server sends 1,000 messages to one HTTP subscriber and one function
 
-The storm goes through the product's own pipeline: kernel, journal, store, outbox and history, in this process.
+It goes through the product's own pipeline: kernel, journal, store, outbox and history, in this process.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
-import http.server
-import io
-import json
 import logging
 import multiprocessing
-import os
-import platform
 import resource
 import statistics
 import tempfile
 import threading
 import time
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import boto3
-import httpx
 import numpy as np
 import structlog
-from peers import Server, fleetward
+from report import Growth, Part, hand_in, parser
+from rounds import Job, interleaved
 
 from fleetward.access import entities, roles
 from fleetward.access.authorizer import Authorizer
@@ -59,6 +52,15 @@ from fleetward.store.trail import SYSTEM, Actor
 
 ARNS = Arns("us-east-1", "123456789012")
 TOPIC = ARNS.topic("Storm")
+SIZES = (1_000, 10_000, 100_000)
+GROWTH_ROUNDS = 3
+HOW = (
+    "100,000 devices violate at one close, through the product's own pipeline in one process (kernel, journal, SQLite "
+    "with synchronous FULL, outbox, history): until every violation is stored and its alert queued; then until all "
+    "are ended, because the profile was deleted. Meanwhile a thread and a process wake every 2 ms, and small writers "
+    "write. What a running server's devices feel of it is under Neighbours."
+)
+NOTE = "Every violation is a few rows; they are written in pieces, each of them a transaction."
 WINDOW = 300_000
 WAKE_SECONDS = 0.002
 QUIET_SECONDS = 3.0
@@ -243,22 +245,13 @@ def p99(values: list[float]) -> float:
 
 
 def _meanwhile(name: str, storm: Storm, quiet: dict[str, list[float]], act: Callable[[], float]) -> dict[str, float]:
-    """Prints and returns what it took, and what the others felt of it."""
-    before, processor = _peak(), time.process_time()
+    """What it took, and what the others felt of it."""
+    before = _peak()
     with Others(storm.database) as others:
         spent = act()
-        processor = time.process_time() - processor
-    rate = f"{storm.things:,} in {spent:.2f} s = {storm.things / spent:,.0f} /s"
-    held, grown = storm.database.longest * 1000, (_peak() - before) / 1e6
-    print(f"{name:8} {rate}, processor {processor:.2f} s, longest transaction {held:.0f} ms, memory +{grown:.0f} MB")
-    for who, late in others.late.items():
-        usual, now = p99(quiet[who]), p99(late)
-        print(
-            f"  {who:8} p50 {statistics.median(late) * 1000:6.2f} ms, p99 {now * 1000:6.2f} ms (quiet: "
-            f"{usual * 1000:.2f} ms, so {now / usual:.1f} ×), at most {max(late) * 1000:.0f} ms"
-        )
-    felt = {f"{name}, {who}: p99 over quiet": p99(late) / p99(quiet[who]) for who, late in others.late.items()}
-    return {f"{name}: seconds": spent, f"{name}: memory MB": grown, **felt}
+    felt = {f"{name}, {who}": p99(late) / p99(quiet[who]) for who, late in others.late.items()}
+    held = storm.database.longest * 1000
+    return {f"{name}, seconds": spent, f"{name}, MB": (_peak() - before) / 1e6, f"{name}, held": held, **felt}
 
 
 def _peak() -> int:
@@ -266,141 +259,48 @@ def _peak() -> int:
 
 
 def storm(things: int) -> dict[str, float]:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     with tempfile.TemporaryDirectory(prefix="fleetward-storm-") as folder:
         made = Storm(Path(folder), things)
         made.idle()
         with Others(made.database) as others:
             time.sleep(QUIET_SECONDS)
         found = _meanwhile("storm", made, others.late, made.violate)
-        print(f"  queued   {made.queued():,} deliveries")
+        if made.queued() != things:
+            raise RuntimeError(f"{made.queued():,} alerts were queued, not {things:,}")
         found |= _meanwhile("release", made, others.late, made.release)
-        print(f"  queued   {made.queued():,} deliveries")
         made.close()
         return found
 
 
-# --- a thousand alerts leave a running server -------------------------------------------------------------------------
-
-HANDLER = """
-import urllib.request
-def handler(event, context):
-    urllib.request.urlopen("{url}/function", data=event["Records"][0]["Sns"]["MessageId"].encode())
-"""
+# --- the run ----------------------------------------------------------------------------------------------------------
 
 
-class Subscriber(http.server.ThreadingHTTPServer):
-    """Takes what it is sent, and confirms its subscription; `ended` says when each message last arrived by a way."""
-
-    daemon_threads = True
-    request_queue_size = 128
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Take)
-        self.arrived: dict[str, set[str]] = {"/http": set(), "/function": set()}
-        self.last: dict[str, float] = {}
-        self.url = f"http://127.0.0.1:{self.server_port}"
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-
-class _Take(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        if self.headers.get("x-amz-sns-message-type") == "SubscriptionConfirmation":
-            threading.Thread(target=httpx.get, args=(json.loads(body)["SubscribeURL"],)).start()
-        else:
-            server: Any = self.server
-            server.arrived[self.path].add(self.headers.get("x-amz-sns-message-id", body))
-            server.last[self.path] = time.perf_counter()
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None: ...
-
-
-def clients_of(server: Server) -> Callable[[str], Any]:
-    keys = {"aws_access_key_id": server.key_id, "aws_secret_access_key": server.secret}
-    return lambda service: boto3.client(service, endpoint_url=server.url, region_name="us-east-1", **keys)
-
-
-def drain(messages: int) -> dict[str, float]:
-    with tempfile.TemporaryDirectory(prefix="fleetward-storm-") as folder:
-        server, subscriber = fleetward(Path(folder)), Subscriber()
-        try:
-            spent = _drained(clients_of(server), subscriber, messages)
-            processor = server.processor_seconds()
-        finally:
-            server.stop()
-            subscriber.shutdown()
-    print(f"drain    the server used {processor:.2f} s of processor, its start included")
-    for way, seconds in spent.items():
-        print(f"drain    {messages:,} to one {way[1:]}: {seconds:5.2f} s after the first was published")
-    return {f"drain to {way[1:]}: seconds": seconds for way, seconds in spent.items()}
-
-
-def _drained(client: Callable[[str], Any], subscriber: Subscriber, messages: int) -> dict[str, float]:
-    topic = _subscribed(client, subscriber)
-    sns, started = client("sns"), time.perf_counter()
-    for first in range(0, messages, 10):
-        entries = [
-            {"Id": str(n), "Message": json.dumps({"thingName": f"t{n}", "fill": "x" * 1500})}
-            for n in range(first, min(first + 10, messages))
-        ]
-        sns.publish_batch(TopicArn=topic, PublishBatchRequestEntries=entries)
-    while any(len(arrived) < messages for arrived in subscriber.arrived.values()):
-        if time.perf_counter() - started > 300:
-            raise RuntimeError(f"not drained: { {way: len(ids) for way, ids in subscriber.arrived.items()} }")
-        time.sleep(0.05)
-    return {way: last - started for way, last in subscriber.last.items()}
-
-
-def _subscribed(client: Callable[[str], Any], subscriber: Subscriber) -> str:
-    """A topic with a confirmed HTTP subscriber and a function that runs already."""
-    topic = str(client("sns").create_topic(Name="Storm")["TopicArn"])
-    package = io.BytesIO()
-    with zipfile.ZipFile(package, "w") as archive:
-        archive.writestr("handler.py", HANDLER.format(url=subscriber.url))
-    function = client("lambda").create_function(
-        FunctionName="Drain",
-        Runtime="python3.11",
-        Role=provision.function_role(client, "Drain"),
-        Handler="handler.handler",
-        Code={"ZipFile": package.getvalue()},
-    )
-    provision.permit(client, "Drain", "sns.amazonaws.com", topic)
-    client("sns").subscribe(TopicArn=topic, Protocol="lambda", Endpoint=function["FunctionArn"])
-    client("sns").subscribe(TopicArn=topic, Protocol="http", Endpoint=f"{subscriber.url}/http")
-    while client("sns").get_topic_attributes(TopicArn=topic)["Attributes"]["SubscriptionsConfirmed"] != "2":
-        time.sleep(0.05)
-    client("sns").publish(TopicArn=topic, Message="warm up")
-    while not all(subscriber.arrived.values()):
-        time.sleep(0.05)
-    for ids in subscriber.arrived.values():
-        ids.clear()
-    return topic
+def in_a_new_process(things: int) -> Mapping[str, float]:
+    """What a process needed at most can be asked of it only once."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(storm, things).result()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--things", type=int, default=100_000)
-    parser.add_argument("--messages", type=int, default=1_000)
-    parser.add_argument("--only", choices=("storm", "drain"))
-    parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="write the figures of all rounds here")
-    arguments = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    print(f"machine: {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}")
-    figures: dict[str, list[float]] = {}
-    for _ in range(arguments.rounds):
-        found = storm(arguments.things) if arguments.only != "drain" else {}
-        found |= drain(arguments.messages) if arguments.only != "storm" else {}
-        for figure, value in found.items():
-            figures.setdefault(figure, []).append(value)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures))
+    options = parser(__doc__).parse_args()
+    sizes, rounds = (SIZES[:2], 1) if options.quick else (SIZES, options.rounds)
+    part, began = Part("storm", "A mass alarm", HOW), time.monotonic()
+    jobs: dict[str, Job] = {f"{size}": partial(in_a_new_process, size) for size in sizes}
+    largest = f"{sizes[-1]}"
+    found = interleaved({largest: jobs.pop(largest)}, rounds, f"{sizes[-1]:,} violations at one close")
+    found |= interleaved(jobs, min(rounds, GROWTH_ROUNDS), "by size")
+    for what, text in (("storm", f"{sizes[-1]:,} violations"), ("release", "their end")):
+        goal = {"at_most": 10.0} if what == "storm" and sizes[-1] == SIZES[-1] else {}
+        part.add(f"{text}: until all is stored and queued", "s", found[largest][f"{what}, seconds"], **goal)
+        part.add(f"{text}: memory it needed", "MB", found[largest][f"{what}, MB"])
+        part.add(f"{text}: longest transaction", "ms", found[largest][f"{what}, held"])
+        for who in ("process", "thread", "writer"):
+            part.add(f"{text}: p99 of a {who} during over quiet", "×", found[largest][f"{what}, {who}"])
+    for what, text in (("storm", "until all violations are stored and queued"), ("release", "until all are ended")):
+        seconds = {size: found[f"{size}"][f"{what}, seconds"] for size in sizes}
+        part.growth.append(Growth(text, "s", "violations", seconds, NOTE))
+    hand_in(part, began, options.json)
 
 
 if __name__ == "__main__":

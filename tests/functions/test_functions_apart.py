@@ -7,6 +7,7 @@ import resource
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -506,3 +507,12 @@ async def test_a_squatted_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert not house.scratch().is_relative_to(squatted)
     await house.stop()
     assert os.listdir(squatted) == []
+
+
+def test_a_python_that_the_own_tmp_would_hide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Python is reached through a link below /tmp, functions get no /tmp of their own: they could not start."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        link = Path(folder) / "python"
+        link.symlink_to(sys.executable)
+        monkeypatch.setattr(sys, "executable", str(link))
+        assert view.lack(str(Path(view.__file__).parent), os.geteuid() == 0) == "Python is below /tmp or /var/tmp"

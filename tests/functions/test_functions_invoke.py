@@ -231,3 +231,11 @@ async def test_a_caller_that_leaves_does_not_disturb(house: House) -> None:
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(house.functions.invoke("f", b"0.3"), 0.1)
     assert (await house.functions.invoke("f", b"0")).payload == pid
+
+
+async def test_no_memory_of_what_is_not_there(house: House) -> None:
+    """Calling functions that do not exist leaves nothing behind, however many names are tried."""
+    for number in range(20):
+        with pytest.raises(ResourceNotFound):
+            await house.functions.invoke(f"none-{number}", b"{}")
+    assert not house.functions._pool._slots

@@ -164,8 +164,9 @@ async def invoke(call: Call) -> dict[str, Any]:
     payload = call.params.get("Payload") or b"{}"
     await _check_payload(payload)
     kind = call.params.get("InvocationType", "RequestResponse")
-    with call.read() as look:
-        catalog.get(look, name)
+    if kind != "RequestResponse":  # a call finds out by itself
+        with call.read() as look:
+            catalog.get(look, name)
     if kind == "DryRun":
         return {"StatusCode": 204}
     if kind == "Event":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypeAlias
 
 import structlog
@@ -14,12 +15,15 @@ from fleetward.errors import ResourceNotFound, TooManyRequests
 from fleetward.functions import queue
 from fleetward.functions.records import Clock, InvocationResult, InvocationStatus
 from fleetward.model import Millis
-from fleetward.store.database import Database
+from fleetward.store.database import Database, Transaction
 
 log = structlog.get_logger()
 
 Invoke: TypeAlias = Callable[[str, str, bytes], Awaitable[InvocationResult]]
 """(function name, request id, payload)"""
+
+Settle: TypeAlias = Callable[[Transaction], None]
+"""Writes down what came of an attempt."""
 
 RETRY_DELAYS: Sequence[Millis] = (60_000, 120_000)
 """Before the second and the third attempt, as AWS."""
@@ -69,9 +73,11 @@ class Dispatcher:
                 pass
 
     async def _drain(self, name: str) -> None:
+        """What came of one attempt, and that the next begins, is one commit: a full queue waits for one a turn."""
         try:
-            while (row := self._take(name)) is not None:
-                await self._attempt(row)
+            row = self._take(name)
+            while row is not None:
+                row = self._take(name, await self._attempt(row))
         except Exception:
             log.exception("function_queue_stuck", function=name)
             await asyncio.sleep(_PAUSE_AFTER_TROUBLE)
@@ -80,32 +86,28 @@ class Dispatcher:
             # What came in between the last look and now.
             self.wake()
 
-    def _take(self, name: str) -> RowMapping | None:
+    def _take(self, name: str, settle: Settle | None = None) -> RowMapping | None:
         with self._database.transaction(self._clock()) as tx:
+            if settle is not None:
+                settle(tx)
             return queue.take(tx, name)
 
-    async def _attempt(self, row: RowMapping) -> None:
+    async def _attempt(self, row: RowMapping) -> Settle:
         name = row["function_name"]
         try:
             error = (await self._invoke(name, row["id"], row["payload"])).error
         except ResourceNotFound as gone:
-            with self._database.transaction(self._clock()) as tx:
-                queue.give_up(tx, row, f"{gone.code}: {gone.message}")
-            return
+            return partial(queue.give_up, row=row, error=f"{gone.code}: {gone.message}")
         except TooManyRequests:
-            with self._database.transaction(self._clock()) as tx:
-                queue.put_back(tx, row, 1000)
-            return
+            return partial(queue.put_back, row=row, delay=1000)
         except Exception as problem:
             error = f"{type(problem).__name__}: {problem}"
-        self._note(row, error)
+        if error is None:
+            return partial(queue.succeed, row=row)
+        return partial(self._fail, row=row, error=error)
 
-    def _note(self, row: RowMapping, error: str | None) -> None:
-        with self._database.transaction(self._clock()) as tx:
-            if error is None:
-                queue.succeed(tx, row)
-                return
-            due_at = queue.fail(tx, row, error, self._delays)
+    def _fail(self, tx: Transaction, row: RowMapping, error: str) -> None:
+        due_at = queue.fail(tx, row, error, self._delays)
         told = log.bind(function=row["function_name"], source=row["source"], error=error, attempt=row["attempts"] + 1)
         if due_at is None:
             told.error("function_failed", status=InvocationStatus.FAILED, next_attempt="none: this was the last")

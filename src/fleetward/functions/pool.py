@@ -99,6 +99,8 @@ class Pool:
             finally:
                 slot.waiting -= 1
                 slot.used_at = time.monotonic()
+                if slot.worker is None and not slot.waiting and self._slots.get(name) is slot:
+                    del self._slots[name]  # of no function: no one makes us remember names
 
     def _slot(self, name: str) -> _Slot:
         return self._slots.setdefault(name, _Slot(name))

@@ -56,7 +56,7 @@ def lack(room: str, switches_user: bool) -> str:
     if _is_below(covered[0], covered[1]) or _is_below(covered[1], covered[0]):
         return f"{SCRATCH} is {TMP}"
     needed = (sys.prefix, sys.base_prefix, sys.executable, site.getuserbase())
-    for path in map(os.path.realpath, needed):
+    for path in (*needed, *map(os.path.realpath, needed)):  # a link to it must be there too
         if os.path.exists(path) and any(_is_below(path, folder) for folder in covered):
             return f"Python is below {TMP} or {SCRATCH}"
     mounts = [(room, folder) for folder in covered]
