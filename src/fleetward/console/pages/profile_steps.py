@@ -172,6 +172,9 @@ def summarise(draft: Draft, choices: Choices) -> None:
         _fact("SNS topic", _last(draft.topic_arn) if draft.topic_arn else "None: alarms are only recorded")
         _fact("IAM role", _last(draft.role_arn) if draft.role_arn else "None")
         _fact("Additional metrics to retain", ", ".join(retained) or "None")
+        _fact("Mitigation actions", ", ".join(draft.mitigation_actions) or "None: nothing is done by itself")
+        if draft.export_topic:
+            _fact("Metrics export", f"{draft.export_topic}, as {_last(draft.export_role or '')}")
         _fact("Targets", ", ".join(map(target_label, draft.targets)) or "None: it watches nothing yet")
         if draft.is_statistical:
             _fact("Margin", f"{draft.margin_percent:g} %")
