@@ -179,7 +179,8 @@ class _Wizard:
             with self._panes[-1]:
                 summarise(self._read(), self._choices)
         if moved:
-            ui.run_javascript(f"setTimeout(() => getHtmlElement({self._panes[step].id}).focus(), 50)")
+            focus = f"getHtmlElement({self._panes[step].id}).focus({{preventScroll: true}})"
+            ui.run_javascript(f"setTimeout(() => {{ {focus}; scrollTo(0, 0); }}, 50)")
 
     async def _what_is_missing(self) -> str:
         """Why the step cannot be left yet."""
