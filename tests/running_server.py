@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,16 @@ class RunningServer:
         assert self._process is not None
         self._process.kill()
         self._process.wait(10)
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """It answers nothing meanwhile, as one that is slow."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
         if self._process is not None and self._process.poll() is None:

@@ -65,7 +65,7 @@ def test_a_function_isolates_the_device_that_an_alert_names(tab: Tab, console_se
     page.get_by_label("Key").fill("ThingGroupName")
     page.get_by_label("Value").fill("IsolatedDevices")
     page.get_by_role("dialog").get_by_role("button", name="Save").click()
-    expect(page.locator("dd", has_text="IsolatedDevices")).to_be_visible()
+    expect(page.locator("dt", has_text="ThingGroupName")).to_be_visible()
     page.get_by_role("button", name="Add trigger").click()
     page.get_by_label("SNS topic").click()
     page.get_by_role("option", name="BadIoTDevices").click()
@@ -178,6 +178,47 @@ def test_a_viewer_reads_a_source_and_changes_nothing(
     expect(editor(page)).to_contain_text("return 1")
     for name in ("Save", "Test", "Add trigger", "Manage environment variables", "Delete function"):
         expect(page.get_by_role("button", name=name, exact=True)).to_have_count(0)
+
+
+def test_values_of_variables_are_shown_on_demand(
+    tab: Tab, new_tab: Callable[..., Tab], console_server: RunningServer, role_arn: str
+) -> None:
+    """What a variable holds comes to the browser only when somebody who may change it asks; others see its name."""
+    make(console_server, role_arn, "Secretive", main="def lambda_handler(event, context):\n    return 1\n")
+    secret = {"Variables": {"TOKEN": "swordfish"}}
+    console_server.client("lambda").update_function_configuration(FunctionName="Secretive", Environment=secret)
+    page = tab.open("/functions/Secretive")
+    expect(page.get_by_text("TOKEN")).to_be_visible()
+    assert "swordfish" not in page.content()
+    page.get_by_role("button", name="Show values").click()
+    expect(page.get_by_text("swordfish")).to_be_visible()
+    page.get_by_role("button", name="Hide values").click()
+    expect(page.get_by_text("swordfish")).to_have_count(0)
+
+    iam = console_server.client("iam")
+    iam.create_user(UserName="curious")
+    iam.create_login_profile(UserName="curious", Password=PASSWORD)
+    iam.attach_user_policy(UserName="curious", PolicyArn="arn:aws:iam::aws:policy/ReadOnlyAccess")
+    other = new_tab()
+    other.sign_in("curious", PASSWORD).wait_for_url("**/console/fleet")
+    page = other.open("/functions/Secretive")
+    expect(page.get_by_text("TOKEN")).to_be_visible()
+    assert "swordfish" not in page.content()
+    expect(page.get_by_role("button", name="Show values")).to_have_count(0)
+
+
+def test_the_editor_is_dark_on_a_dark_page(tab: Tab, console_server: RunningServer, role_arn: str) -> None:
+    """The editor follows the system's scheme and the person's choice, at once."""
+    make(console_server, role_arn, "Coloured", main="def lambda_handler(event, context):\n    return 1\n")
+    page = tab.open("/functions/Coloured")
+    expect(editor(page)).to_contain_text("return 1")
+    light, dark = "rgb(255, 255, 255)", "rgb(13, 17, 23)"
+    expect(page.locator(".cm-editor")).to_have_css("background-color", light)
+    page.emulate_media(color_scheme="dark")
+    expect(page.locator(".cm-editor")).to_have_css("background-color", dark)
+    page.get_by_role("button", name="root-key-of-the-tests").click()
+    page.locator(".q-menu").get_by_text("Light", exact=True).click()
+    expect(page.locator(".cm-editor")).to_have_css("background-color", light)
 
 
 def test_a_private_key_in_a_package_is_not_shown(console_server: RunningServer, role_arn: str) -> None:

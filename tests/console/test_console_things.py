@@ -268,7 +268,9 @@ def test_a_viewer_is_offered_nothing(
 def test_a_viewer_is_refused_at_the_server(
     new_tab: Callable[..., Tab], console_server: RunningServer, viewer: str
 ) -> None:
-    """Who reaches a form by its address is refused by the operation itself, in words, and nothing is made."""
+    """Who filled in a form while that was allowed is refused by the operation, in words, and nothing is made."""
+    iam = console_server.client("iam")
+    iam.put_user_policy(UserName=viewer, PolicyName="More", PolicyDocument=ALLOW_ALL)
     tab = new_tab()
     tab.sign_in(viewer, PASSWORD)
     tab.page.wait_for_url("**/console/fleet")
@@ -276,6 +278,7 @@ def test_a_viewer_is_refused_at_the_server(
     page.get_by_label("Name").fill("Smuggled")
     page.get_by_label("Action").fill("iot:*")
     page.get_by_label("Resource ARN").fill("*")
+    iam.delete_user_policy(UserName=viewer, PolicyName="More")
     page.get_by_role("button", name="Create", exact=True).click()
     expect(page.get_by_text("not authorized to perform: iot:CreatePolicy").first).to_be_visible()
     policies = console_server.client("iot").list_policies(pageSize=250)["policies"]
@@ -305,3 +308,22 @@ def test_usable_on_a_telephone(new_tab: Callable[..., Tab], console_server: Runn
     expect(page.get_by_role("heading", level=1)).to_have_text("Small")
     expect(page.get_by_role("heading", name="What may this device do?")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_keyboards_focus_is_seen_and_comes_back(tab: Tab, console_server: RunningServer) -> None:
+    """What has the focus is outlined; Escape closes a dialog, and the focus is where it was; arrows walk the tabs."""
+    provide(console_server, "Keyed", attached=False)
+    page = tab.open("/things/Keyed")
+    for name in ("Isolate …", "Add to group …", "Delete …"):
+        button = page.get_by_role("button", name=name)
+        button.focus()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("dialog")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        expect(button).to_be_focused()
+        expect(button).to_have_css("outline-style", "solid")
+        expect(button).to_have_css("outline-width", "3px")
+    page.get_by_role("tab", name="Security").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("tab", name="Activity")).to_be_focused()

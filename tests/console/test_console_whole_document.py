@@ -150,7 +150,7 @@ def give_the_function_its_group_and_trigger(page: Page) -> None:
     page.get_by_label("Key").fill("ThingGroupName")
     page.get_by_label("Value").fill(GROUP)
     page.get_by_role("dialog").get_by_role("button", name="Save").click()
-    expect(page.locator("dd", has_text=GROUP)).to_be_visible()
+    expect(page.locator("dt", has_text="ThingGroupName")).to_be_visible()
     page.get_by_role("button", name="Add trigger").click()
     choose(page, "SNS topic", TOPIC)
     page.get_by_role("checkbox", name="Enable trigger").check()

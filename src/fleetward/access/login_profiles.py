@@ -58,23 +58,23 @@ def get(look: Reader, arns: Arns, user_name: str) -> LoginProfile:
     return profile
 
 
-def create(tx: Transaction, arns: Arns, user_name: str, password: str, must_change: bool) -> LoginProfile:
+def create(tx: Transaction, arns: Arns, user_name: str, hash: str, must_change: bool) -> LoginProfile:
+    """With a password as `accepted` hashes it."""
     entities.get(tx, USER, user_name)
     if find(tx, arns, user_name) is not None:
         raise errors.EntityAlreadyExists(f"Login Profile for user {user_name} already exists.")
-    check(password, user_name)
-    values = {"user_name": user_name, "hash": hashed(password), "created_at": tx.now, "must_change": must_change}
+    values = {"user_name": user_name, "hash": hash, "created_at": tx.now, "must_change": must_change}
     tx.execute(sa.insert(login_profiles).values(values))
     return get(tx, arns, user_name)
 
 
-def update(tx: Transaction, arns: Arns, user_name: str, password: str | None, must_change: bool | None) -> None:
-    """Another password, or whether it must be changed; who is signed in with it is signed out."""
+def update(tx: Transaction, arns: Arns, user_name: str, hash: str | None, must_change: bool | None) -> None:
+    """Another password, as `accepted` hashes it, or whether it must be changed; who is signed in with it is signed
+    out."""
     get(tx, arns, user_name)
     values: dict[str, object] = {} if must_change is None else {"must_change": must_change}
-    if password is not None:
-        check(password, user_name)
-        values["hash"] = hashed(password)
+    if hash is not None:
+        values["hash"] = hash
     if values:
         tx.execute(sa.update(login_profiles).where(login_profiles.c.user_name == user_name).values(values))
 
@@ -87,17 +87,9 @@ def delete(tx: Transaction, arns: Arns, user_name: str) -> None:
 # --- passwords --------------------------------------------------------------------------------------------------------
 
 
-def check(password: str, user_name: str) -> None:
-    """Refuses a password that is too easy."""
-    kinds = sum(any(letter in kind for letter in password) for kind in KINDS)
-    if not SHORTEST <= len(password) <= LONGEST or kinds < KINDS_NEEDED or password.lower() == user_name.lower():
-        raise errors.PasswordPolicyViolation(
-            f"Password does not conform to the account password policy: {SHORTEST} to {LONGEST} characters, "
-            f"at least {KINDS_NEEDED} of uppercase, lowercase, numbers and symbols, and not the user's name."
-        )
-
-
-def hashed(password: str) -> str:
+def accepted(password: str, user_name: str) -> str:
+    """The hash of a password that is not too easy; slow on purpose (~80 ms), so never on the event loop."""
+    _check(password, user_name)
     salt = secrets.token_bytes(SALT_BYTES)
     return (salt + _scrypt(salt).derive(password.encode())).hex()
 
@@ -110,6 +102,15 @@ def matches(profile: LoginProfile | None, password: str) -> bool:
     except InvalidKey:
         return False
     return profile is not None
+
+
+def _check(password: str, user_name: str) -> None:
+    kinds = sum(any(letter in kind for letter in password) for kind in KINDS)
+    if not SHORTEST <= len(password) <= LONGEST or kinds < KINDS_NEEDED or password.lower() == user_name.lower():
+        raise errors.PasswordPolicyViolation(
+            f"Password does not conform to the account password policy: {SHORTEST} to {LONGEST} characters, "
+            f"at least {KINDS_NEEDED} of uppercase, lowercase, numbers and symbols, and not the user's name."
+        )
 
 
 def _scrypt(salt: bytes) -> Scrypt:

@@ -37,7 +37,7 @@ class Condition:
     """When a behaviour alarms: `operator` is the alarm's, the complement of the criterion's.
 
     A statistical threshold has a `statistic` ("p50", "Average"), an absolute one a `value` of the metric's kind;
-    `duration_seconds` is None where none is given. `exports` is the document's `exportMetric`, which no form asks for.
+    `duration_seconds` is None where none is given. `exports` is the document's `exportMetric`.
     """
 
     name: str = ""

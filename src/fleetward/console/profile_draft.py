@@ -8,6 +8,7 @@ from typing import Any
 
 from fleetward.console.condition import Condition, from_behavior, to_behavior
 from fleetward.detect.profiles import MARGIN_TAG, margin_percent
+from fleetward.respond.mitigation_actions import AUTOMATIC_TAG, named
 
 USUAL_MARGIN = 10.0
 """What a new profile begins with: without a margin a percentile flags healthy devices in most windows."""
@@ -20,7 +21,8 @@ Step = tuple[str, dict[str, Any]]
 class Draft:
     """`retained` are metrics kept without a dimension, `retained_apart` all other entries, as they were.
 
-    `version` is that of the stored profile which is edited, None of a new one; `targets` are ARNs.
+    `version` is that of the stored profile which is edited, None of a new one; `targets` are ARNs. `tags` are those
+    that no other member stands for.
     """
 
     name: str = ""
@@ -33,6 +35,9 @@ class Draft:
     retained_apart: list[Mapping[str, Any]] = field(default_factory=list)
     targets: list[str] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
+    mitigation_actions: list[str] = field(default_factory=list)
+    export_topic: str = ""
+    export_role: str | None = None
     version: int | None = None
 
     @property
@@ -51,8 +56,7 @@ class Draft:
         """What turns a stored profile of the same name into this one; new targets come before old ones go."""
         if self._members() != stored._members():
             yield "UpdateSecurityProfile", {"securityProfileName": self.name, **self._changed_members(stored)}
-        if self.margin_percent != stored.margin_percent:
-            yield self._margin_step(arn)
+        yield from self._tag_steps(stored, arn)
         yield from self.attachments(stored.targets)
         for target in stored.targets:
             if target not in self.targets:
@@ -70,26 +74,41 @@ class Draft:
             "behaviors": [to_behavior(condition) for condition in self.conditions],
             "alertTargets": alerts,
             "additionalMetricsToRetainV2": [*({"metric": metric} for metric in self.retained), *self.retained_apart],
+            **self._export(),
         }
 
+    def _export(self) -> dict[str, Any]:
+        if not self.export_topic or not self.export_role:
+            return {}
+        return {"metricsExportConfig": {"mqttTopic": self.export_topic, "roleArn": self.export_role}}
+
     def _changed_members(self, stored: Draft) -> dict[str, Any]:
-        """Empty lists replace what was there; alert targets have a flag of their own for it."""
+        """Empty lists replace what was there; alert targets and the export have flags of their own for it."""
         members = {**self._members(), "additionalMetricsToRetain": [], "expectedVersion": stored.version}
         if not members["alertTargets"]:
             del members["alertTargets"]
             members["deleteAlertTargets"] = True
+        if stored.export_topic and not self.export_topic:
+            members["deleteMetricsExportConfig"] = True
         return members
 
     def _tags(self) -> list[dict[str, str]]:
-        margin = {MARGIN_TAG: f"{self.margin_percent:g}"} if self.margin_percent and self.is_statistical else {}
-        others = {key: value for key, value in self.tags.items() if key != MARGIN_TAG}
-        return [{"Key": key, "Value": value} for key, value in {**others, **margin}.items()]
+        margin = {} if self.is_statistical else {MARGIN_TAG: ""}
+        wanted = {**self.tags, **self._meant(), **margin}
+        return [{"Key": key, "Value": value} for key, value in wanted.items() if value or key in self.tags]
 
-    def _margin_step(self, arn: str) -> Step:
-        if self.margin_percent:
-            tag = {"Key": MARGIN_TAG, "Value": f"{self.margin_percent:g}"}
-            return "TagResource", {"resourceArn": arn, "tags": [tag]}
-        return "UntagResource", {"resourceArn": arn, "tagKeys": [MARGIN_TAG]}
+    def _meant(self) -> dict[str, str]:
+        """The tags that other members stand for; empty when there should be none."""
+        margin = f"{self.margin_percent:g}" if self.margin_percent else ""
+        return {MARGIN_TAG: margin, AUTOMATIC_TAG: ",".join(self.mitigation_actions)}
+
+    def _tag_steps(self, stored: Draft, arn: str) -> Iterator[Step]:
+        before = stored._meant()
+        for key, value in self._meant().items():
+            if value and value != before[key]:
+                yield "TagResource", {"resourceArn": arn, "tags": [{"Key": key, "Value": value}]}
+            elif before[key] and not value:
+                yield "UntagResource", {"resourceArn": arn, "tagKeys": [key]}
 
     def _at(self, target: str) -> dict[str, Any]:
         return {"securityProfileName": self.name, "securityProfileTargetArn": target}
@@ -102,6 +121,7 @@ def draft_of(profile: Mapping[str, Any], tags: Mapping[str, str], targets: Seque
         *({"metric": metric} for metric in profile.get("additionalMetricsToRetain") or ()),
         *(profile.get("additionalMetricsToRetainV2") or ()),
     ]
+    export: Mapping[str, Any] = profile.get("metricsExportConfig") or {}
     return Draft(
         name=profile["securityProfileName"],
         description=profile.get("securityProfileDescription") or "",
@@ -109,9 +129,12 @@ def draft_of(profile: Mapping[str, Any], tags: Mapping[str, str], targets: Seque
         margin_percent=margin_percent(tags.get(MARGIN_TAG)),
         topic_arn=alerts.get("alertTargetArn"),
         role_arn=alerts.get("roleArn"),
+        mitigation_actions=named(tags.get(AUTOMATIC_TAG, "")),
+        export_topic=export.get("mqttTopic", ""),
+        export_role=export.get("roleArn"),
         retained=list(dict.fromkeys(entry["metric"] for entry in entries if set(entry) == {"metric"})),
         retained_apart=[entry for entry in entries if set(entry) != {"metric"}],
         targets=list(targets),
-        tags=dict(tags),
+        tags={key: value for key, value in tags.items() if key not in (MARGIN_TAG, AUTOMATIC_TAG)},
         version=profile["version"],
     )

@@ -49,7 +49,7 @@ class BehaviorForm:
         remove: Callable[[BehaviorForm], Awaitable[None]],
     ) -> None:
         self._choices = choices
-        self._exports = start.exports
+        self._exported = start.exports
         self._changed = changed
         self._adapting = False
         self.touched = bool(start.name)
@@ -64,6 +64,10 @@ class BehaviorForm:
                 self._draw_time(start)
             self._suppress = ui.checkbox("Record only: send no alerts for this behavior", value=start.suppress_alerts)
             self._suppress.on_value_change(self._note)
+            self._exports = ui.checkbox(
+                "Export its metric, to the MQTT topic of the next step", value=bool(start.exports)
+            )
+            self._exports.on_value_change(self._note)
             self._scaled = ui.label().classes("quiet")
             self._draw_answers()
         self._adapt()
@@ -205,7 +209,7 @@ class BehaviorForm:
             datapoints_to_clear=_whole(self._to_clear.value),
             dimension=self._dimension.value if metric.takes_dimension else "",
             suppress_alerts=self._suppress.value,
-            exports=self._exports,
+            exports=self._exports.value or (None if self._exported is None else False),
         )
 
     def _read_value(self, metric: Metric) -> Any:

@@ -8,18 +8,11 @@ from typing import Any
 from nicegui import ui
 
 from fleetward.console.operator import Operator
+from fleetward.console.parts.code import Code
 from fleetward.console.parts.heading import heading
 from fleetward.console.parts.notices import told
 
 LANGUAGES = {"py": "Python", "json": "JSON", "md": "Markdown", "yaml": "YAML", "yml": "YAML", "js": "JavaScript"}
-NAME_IT = """
-for (let tries = 0; tries < 100; tries++) {
-  const content = document.querySelector(".source-editor .cm-content");
-  if (content) { content.setAttribute("aria-label", "Function code"); break; }
-  await new Promise((done) => setTimeout(done, 100));
-}
-return document.body.classList.contains("body--dark");
-"""
 
 
 async def draw(operator: Operator, name: str, handler: str) -> None:
@@ -41,14 +34,13 @@ class _Editor:
             ui.space()
             if self._may_save:
                 ui.button("Save", icon="save", on_click=self.save).props("unelevated no-caps")
-        self._code = ui.codemirror("", language="Python", theme="githubLight", line_wrapping=True)
+        self._code = Code("", "Function code", language="Python")
         self._code.classes("editor source-editor")
         if not self._may_save:
             self._code.disable()
         ui.label("Ctrl+S saves. Esc, then Tab leaves the editor.").classes("quiet hint")
         self._code.map_key("Mod-s", self.save)
         self._warnings = ui.element("div").props("aria-live=polite")
-        ui.timer(0.2, self._dress, once=True)
 
     async def open(self, path: str) -> None:
         shown = await self._operator.do("fleetward", "DescribeFunctionFile", functionName=self._function, path=path)
@@ -89,11 +81,6 @@ class _Editor:
                 for warning in shown["warnings"]:
                     ui.label(f"Line {warning['line']}: {warning['text']}")
                 ui.label("It can be saved all the same; Python decides when it runs.").classes("quiet")
-
-    async def _dress(self) -> None:
-        """What only the browser knows or can do: whether the page is dark, and the editor's name for screen readers."""
-        if await ui.run_javascript(NAME_IT, timeout=15):
-            self._code.theme = "githubDark"
 
 
 def _but(warnings: Sequence[Any]) -> str:

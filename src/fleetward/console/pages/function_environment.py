@@ -1,4 +1,8 @@
-"""A function's environment variables."""
+"""A function's environment variables: their values are shown when they are asked for.
+
+Values are often secrets. They are sent to the browser only when a button asks for them, which is offered to those who
+may change them, and so see them when they do. The API answers GetFunctionConfiguration with them, as AWS's does.
+"""
 
 from __future__ import annotations
 
@@ -7,44 +11,57 @@ from typing import Any
 from nicegui import ui
 
 from fleetward.console.operator import Operator
+from fleetward.console.parts.facts import facts
 from fleetward.console.parts.forms import Submit, open_form
 from fleetward.console.parts.heading import heading
 from fleetward.console.parts.notices import empty, told
 
+HIDDEN = "••••"
+
 
 async def draw(operator: Operator, name: str) -> None:
     heading("Environment variables")
-    shown = ui.element("div")
+    may_change = operator.may("lambda", "UpdateFunctionConfiguration", FunctionName=name)
+    is_open = False
 
     async def refresh() -> None:
-        _show(shown, _of(await operator.do("lambda", "GetFunctionConfiguration", FunctionName=name)))
+        variables = _of(await operator.do("lambda", "GetFunctionConfiguration", FunctionName=name))
+        shown.clear()
+        with shown:
+            _show(variables, is_open)
+        toggle.set_text("Hide values" if is_open else "Show values")
+        toggle.set_visibility(may_change and bool(variables))
+
+    async def switch() -> None:
+        nonlocal is_open
+        is_open = not is_open
+        await refresh()
 
     async def manage() -> None:
         found = await operator.do("lambda", "GetFunctionConfiguration", FunctionName=name)
         _manage(operator, name, found, refresh)
 
+    shown = ui.element("div")
+    with ui.element("div").classes("toolbar section"):
+        if may_change:
+            ui.button("Manage environment variables", icon="edit", on_click=manage).props("outline no-caps")
+        toggle = ui.button("Show values", on_click=switch).props("flat no-caps")
     await refresh()
-    if operator.may("lambda", "UpdateFunctionConfiguration", FunctionName=name):
-        button = ui.button("Manage environment variables", icon="edit", on_click=manage)
-        button.props("outline no-caps").classes("section")
 
 
 def _of(found: Any) -> dict[str, str]:
     return dict((found.get("Environment") or {}).get("Variables", {}))
 
 
-def _show(place: ui.element, variables: dict[str, str]) -> None:
-    place.clear()
-    with place:
-        if not variables:
-            empty("No environment variables", "The function reads them from os.environ.", "data_object")
-            return
-        with ui.element("dl").classes("facts card"):
-            for key, value in variables.items():
-                with ui.element("dt"):
-                    ui.label(key)
-                with ui.element("dd"):
-                    ui.label(value)
+def _show(variables: dict[str, str], is_open: bool) -> None:
+    if not variables:
+        empty("No environment variables", "The function reads them from os.environ.", "data_object")
+        return
+    facts({key: value if is_open else _hidden for key, value in variables.items()})
+
+
+def _hidden() -> None:
+    ui.label(HIDDEN).props("aria-label='hidden'")
 
 
 def _manage(operator: Operator, name: str, found: Any, refresh: Submit) -> None:

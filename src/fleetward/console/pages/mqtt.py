@@ -46,9 +46,17 @@ class _Publisher:
             options = {0: "QoS 0 – at most once", 1: "QoS 1 – at least once"}
             self._qos = ui.select(options, value=0, label="Quality of Service").props("outlined dense").classes("field")
             self._retain = ui.checkbox("Retain")
-            ui.button("Publish", on_click=self._publish).props("unelevated no-caps")
-        if not operator.may("iot-data", "Publish", topic=topic or "a"):
-            ui.label("Your policies may not let you publish: it takes iot:Publish on the topic.").classes("quiet")
+            self._button = ui.button("Publish", on_click=self._publish).props("unelevated no-caps")
+        self._needs = ui.label("Your policies do not let you publish there: it takes iot:Publish on the topic.")
+        self._needs.classes("quiet")
+        self._topic.on_value_change(self._offer)
+        self._offer()
+
+    def _offer(self) -> None:
+        """Anew with every letter: policies may allow some topics only."""
+        may = self._operator.may("iot-data", "Publish", topic=(self._topic.value or "").strip() or "a")
+        self._button.set_enabled(may)
+        self._needs.set_visibility(not may)
 
     async def _publish(self) -> None:
         topic = self._topic.value.strip()

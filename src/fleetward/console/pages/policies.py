@@ -43,6 +43,10 @@ async def one(operator: Operator, name: str) -> None:
 
 
 async def _create(operator: Operator) -> None:
+    if not operator.may("iot", "CreatePolicy", policyName="new"):
+        empty("You may not create policies", "Ask for a policy that allows iot:CreatePolicy.", "lock")
+        return
+
     async def accept() -> None:
         written = editor.text if kind.value == DOCUMENT else statements.document()
         with editor.explained():

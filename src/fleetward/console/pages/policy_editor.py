@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from nicegui import ui
 
 from fleetward.console.parts import forms
+from fleetward.console.parts.code import Code
 from fleetward.errors import Refusal
 
 VERSION = "2012-10-17"
@@ -23,10 +24,7 @@ class Editor:
 
     def __init__(self, text: str) -> None:
         with ui.element("div").classes("stack") as self.place:
-            self._code = ui.codemirror(
-                text, language="JSON", theme="githubLight", indent="  ", line_wrapping=True
-            ).classes("editor")
-            self._code.props("aria-label='Policy document'")
+            self._code = Code(text, "Policy document", language="JSON", indent="  ").classes("editor")
         self._complaint = ui.element("section").classes("notice bad stack").props("role=alert")
         self._complaint.set_visibility(False)
 

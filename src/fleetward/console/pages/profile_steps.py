@@ -11,6 +11,7 @@ from nicegui import ui
 from fleetward.console import condition
 from fleetward.console.operator import Operator
 from fleetward.console.pages.behavior_form import FIELD, TYPED, Choices
+from fleetward.console.parts.choice import Choice
 from fleetward.console.parts.heading import heading
 from fleetward.console.parts.notices import told
 from fleetward.console.profile_draft import Draft
@@ -51,7 +52,7 @@ class AlertStep:
         heading("Additional metrics to retain")
         ui.label("Kept for investigation, besides what the behaviors use.").classes("quiet")
         labels = choices.labels() | {name: name for name in draft.retained if name not in choices.metrics}
-        self._retained = ui.select(
+        self._retained = Choice(
             labels, label="Additional metrics to retain", value=draft.retained, multiple=True, on_change=self._note
         ).props(f"{FIELD} use-chips")
         self._retained.classes("wide")
@@ -134,7 +135,7 @@ class TargetStep:
                 for resource, label in POPULATIONS.items()
             }
         groups = {target: _last(target) for target in draft.targets if target not in self._populations}
-        self._groups = ui.select(
+        self._groups = Choice(
             groups, label="Thing groups", value=list(groups), multiple=True, with_input=True, on_change=self._note
         ).props(f"{FIELD} use-chips hint='Type the beginning of a name; child groups are watched with their parent'")
         self._groups.classes("wide")
@@ -171,6 +172,9 @@ def summarise(draft: Draft, choices: Choices) -> None:
         _fact("SNS topic", _last(draft.topic_arn) if draft.topic_arn else "None: alarms are only recorded")
         _fact("IAM role", _last(draft.role_arn) if draft.role_arn else "None")
         _fact("Additional metrics to retain", ", ".join(retained) or "None")
+        _fact("Mitigation actions", ", ".join(draft.mitigation_actions) or "None: nothing is done by itself")
+        if draft.export_topic:
+            _fact("Metrics export", f"{draft.export_topic}, as {_last(draft.export_role or '')}")
         _fact("Targets", ", ".join(map(target_label, draft.targets)) or "None: it watches nothing yet")
         if draft.is_statistical:
             _fact("Margin", f"{draft.margin_percent:g} %")

@@ -13,6 +13,7 @@ from fleetward.console.condition import Condition, to_behavior
 from fleetward.console.operator import Operator
 from fleetward.console.pages.behavior_form import TYPED, BehaviorForm, Choices
 from fleetward.console.pages.profile_preview import Preview
+from fleetward.console.pages.profile_responses import Responses
 from fleetward.console.pages.profile_steps import AlertStep, TargetStep, description_field, summarise
 from fleetward.console.parts.heading import heading
 from fleetward.console.parts.notices import empty, told
@@ -84,6 +85,7 @@ class _Wizard:
 
     async def load(self) -> None:
         await self._alerts.load()
+        await self._responses.load()
         await self._targets.load()
         self._go(0)
         await self._check()
@@ -106,6 +108,7 @@ class _Wizard:
             self._draw_behaviors()
         with self._panes[1]:
             self._alerts = AlertStep(self._operator, self.draft, self._choices, self._note)
+            self._responses = Responses(self._operator, self.draft, self._note)
         with self._panes[2]:
             self._targets = TargetStep(self._operator, self.draft, self._arn, self._note)
         with ui.row().classes("wizard-buttons"):
@@ -176,12 +179,13 @@ class _Wizard:
             with self._panes[-1]:
                 summarise(self._read(), self._choices)
         if moved:
-            ui.run_javascript(f"setTimeout(() => getHtmlElement({self._panes[step].id}).focus(), 50)")
+            focus = f"getHtmlElement({self._panes[step].id}).focus({{preventScroll: true}})"
+            ui.run_javascript(f"setTimeout(() => {{ {focus}; scrollTo(0, 0); }}, 50)")
 
     async def _what_is_missing(self) -> str:
         """Why the step cannot be left yet."""
         if self._step == 1:
-            return self._alerts.lacks()
+            return self._alerts.lacks() or self._responses.lacks()
         if self._step != 0:
             return ""
         if not self._name.value.strip():

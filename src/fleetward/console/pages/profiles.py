@@ -20,7 +20,6 @@ from fleetward.console.parts.listing import Column, Listing, Row
 from fleetward.console.parts.notices import empty, told
 from fleetward.console.profile_draft import Draft
 from fleetward.console.shell import entitle, page
-from fleetward.detect.profiles import MARGIN_TAG
 from fleetward.meter.metrics import METRICS
 
 COLUMNS = (
@@ -32,10 +31,6 @@ COLUMNS = (
 )
 MARK_SECONDS = 2.0
 COUNTED = 250
-TAGS = {
-    MARGIN_TAG: "A device is flagged only when it is off by more than this many percent.",
-    "mitigation-actions": "These mitigation actions run by themselves when a device alarms.",
-}
 
 
 @page("/profiles", "Security profiles")
@@ -205,8 +200,14 @@ def _facts(draft: Draft) -> None:
             _fact("Target", target_label(target), f"/groups/{group}" if group else "")
         if not draft.targets:
             _fact("Targets", "None: it watches nothing yet")
+        if draft.margin_percent and draft.is_statistical:
+            _fact("Margin", f"{draft.margin_percent:g} %: a device is flagged only when it is off by more than this.")
+        if draft.mitigation_actions:
+            _fact("Mitigation actions", f"{', '.join(draft.mitigation_actions)}: run when a device alarms.")
+        if draft.export_topic:
+            _fact("Metrics export", f"to the MQTT topic {draft.export_topic}, as {draft.export_role}")
         for key, value in draft.tags.items():
-            _fact(f"Tag {key}", f"{value}. {TAGS[key]}" if key in TAGS else value)
+            _fact(f"Tag {key}", value)
         _fact("Version", f"{draft.version}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,11 +10,16 @@ from nicegui import ui
 
 from fleetward.console.operator import Operator
 from fleetward.console.parts import charts
+from fleetward.console.parts.facts import facts
 from fleetward.console.parts.heading import heading
 from fleetward.console.parts.moment import millis
 from fleetward.console.parts.notices import empty
 from fleetward.console.parts.redrawn import Redrawn
 from fleetward.meter.metrics import METRICS
+from fleetward.model import Millis
+
+Value = float | list[Any]
+"""A number, or the elements of a list."""
 
 PERIODS = {1: "Last hour", 24: "Last day"}
 
@@ -22,6 +27,9 @@ HOUR = 3_600_000
 
 MOST = 1_500
 """Values of a chart; a day of minutes."""
+
+MOST_ELEMENTS = 30
+"""Elements of a list that are told."""
 
 
 async def draw(operator: Operator, name: str) -> None:
@@ -43,14 +51,12 @@ async def _charts(operator: Operator, name: str, hours: int) -> None:
     shown = 0
     with ui.element("div").classes("halves"):
         for metric, (label, unit) in (await _metrics(operator)).items():
-            points = await _points(operator, name, metric, hours)
-            if points:
+            values = await _values(operator, name, metric, hours)
+            if values:
                 shown += 1
                 with ui.element("section").classes("card"):
                     heading(label)
-                    chart = charts.timeline({label: points}, unit)
-                    if len(points) == 1:
-                        chart.options["xAxis"]["min"] = points[0][0] - hours * HOUR
+                    _draw(label, unit, values, hours)
     if not shown:
         empty(
             "Nothing is kept of this thing in this time",
@@ -60,6 +66,30 @@ async def _charts(operator: Operator, name: str, hours: int) -> None:
         )
 
 
+def _draw(label: str, unit: str, values: Sequence[tuple[Millis, Value]], hours: int) -> None:
+    """A chart; of lists, how many elements each has, and below it which."""
+    lists = [(time, value) for time, value in values if isinstance(value, list)]
+    numbers = [(time, float(len(value) if isinstance(value, list) else value)) for time, value in values]
+    chart = charts.timeline({label: numbers}, unit)
+    if len(values) == 1:
+        chart.options["xAxis"]["min"] = values[0][0] - hours * HOUR
+    if lists:
+        chart.options["yAxis"]["minInterval"] = 1
+        _draw_elements([value for _, value in lists])
+
+
+def _draw_elements(lists: Sequence[list[Any]]) -> None:
+    latest = lists[-1]
+    earlier = {element for elements in lists for element in elements}.difference(latest)
+    facts({"Latest": _listed(latest), **({"Also in this time": _listed(earlier)} if earlier else {})}, "facts")
+
+
+def _listed(elements: Collection[Any]) -> str:
+    shown = ", ".join(map(str, sorted(elements)[:MOST_ELEMENTS]))
+    more = f" and {len(elements) - MOST_ELEMENTS:,} more" if len(elements) > MOST_ELEMENTS else ""
+    return f"{shown}{more}" or "none"
+
+
 async def _metrics(operator: Operator) -> Mapping[str, tuple[str, str]]:
     """Name → label and unit, of all that can be drawn."""
     custom = await operator.all("iot", "ListCustomMetrics", "metricNames")
@@ -67,9 +97,10 @@ async def _metrics(operator: Operator) -> Mapping[str, tuple[str, str]]:
     return {**built_in, **{name: (name, "") for name in custom}}
 
 
-async def _points(operator: Operator, name: str, metric: str, hours: int) -> list[tuple[int, float]]:
+async def _values(operator: Operator, name: str, metric: str, hours: int) -> list[tuple[Millis, Value]]:
+    """The oldest first."""
     now = datetime.now(UTC)
-    values = await operator.all(
+    found = await operator.all(
         "iot",
         "ListMetricValues",
         "metricDatumList",
@@ -80,11 +111,5 @@ async def _points(operator: Operator, name: str, metric: str, hours: int) -> lis
         endTime=now,
         maxResults=250,
     )
-    points = [(millis(value["timestamp"]) or 0, _number(value["value"])) for value in values]
-    return sorted((time, value) for time, value in points if value is not None)
-
-
-def _number(value: Mapping[str, Any]) -> float | None:
-    """What can be drawn of a value: a list is drawn as how many it holds."""
-    found = next(iter(value.values()), None)
-    return float(len(found)) if isinstance(found, list) else None if found is None else float(found)
+    values = [(millis(one["timestamp"]) or 0, next(iter(one["value"].values()), None)) for one in found]
+    return sorted(((time, value) for time, value in values if value is not None), key=lambda one: one[0])

@@ -11,9 +11,8 @@ async def confirm(question: str, consequence: str, action: str, dangerous: bool 
         ui.label(question).classes("dialog-title").props("role=heading aria-level=2")
         ui.label(consequence)
         _buttons(dialog, action, lambda: dialog.submit(True), dangerous)
-    answer = await dialog
-    dialog.delete()
-    return bool(answer)
+    dialog.on("hide", dialog.delete)  # then only: closing gives the focus back to the button that opened it
+    return bool(await dialog)
 
 
 async def ask_reason(question: str, consequence: str, action: str, dangerous: bool = True) -> str | None:
@@ -26,8 +25,8 @@ async def ask_reason(question: str, consequence: str, action: str, dangerous: bo
         )
         reason.on("keydown.enter", lambda: dialog.submit(reason.value or ""))
         _buttons(dialog, action, lambda: dialog.submit(reason.value or ""), dangerous)
+    dialog.on("hide", dialog.delete)
     answer = await dialog
-    dialog.delete()
     return answer if isinstance(answer, str) else None
 
 

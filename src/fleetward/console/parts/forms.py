@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from nicegui import events, ui
 
+from fleetward.console.parts.choice import Choice
 from fleetward.console.parts.heading import heading
 
 Submit = Callable[[], Awaitable[None]]
@@ -83,7 +84,7 @@ async def picker(
     """A field that offers the names that `find` gives for the beginning of one; several when some are `chosen`."""
     several = chosen is not None
     kept = list(chosen or ())
-    made = ui.select(
+    made = Choice(
         list(dict.fromkeys([*kept, *await find("")])),
         label=label,
         value=kept if several else None,
