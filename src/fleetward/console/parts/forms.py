@@ -87,7 +87,7 @@ async def picker(label: str, find: Find, chosen: Sequence[str] | None = None) ->
         multiple=several,
         with_input=True,
     )
-    made.props("outlined dense" + (" use-chips" if several else "")).classes("wide")
+    made.props("outlined dense input-debounce=300" + (" use-chips" if several else "")).classes("wide")
     await looked_up(made, find)()
     return made
 
@@ -107,6 +107,5 @@ def looked_up(field: ui.select, find: Find) -> Callable[[], Awaitable[None]]:
     async def look(event: events.GenericEventArguments) -> None:
         await offer(str(event.args or ""))
 
-    field.props("input-debounce=300")
     field.on("input-value", look)
     return offer
