@@ -49,7 +49,7 @@ def _population(view: FleetView, covered: Sequence[Target]) -> int:
     """How many registered things the targets cover."""
     if any(target.kind in ("all", "registered") for target in covered):
         return view.size
-    return len(set().union(*(view.things_in(target.group) for target in covered if target.kind == "group")))
+    return len(set().union(*(view.things_in(target.group) for target in covered if target.group is not None)))
 
 
 def _lint(call: Call, profile: WatchedProfile, population: int) -> dict[str, Any]:
