@@ -55,6 +55,7 @@ QUICK = Sizes(10_000, 2_000, 500, 10_000, 5_000)
 
 def make(folder: Path, sizes: Sizes) -> int:
     """Fills a new folder, whose server is stopped; returns when the one window of its history ends (milliseconds)."""
+    window = int(time.time() * 1000) // history.WINDOW - 1  # none that the server will close itself
     server = fleetward(folder)
     info = ServerInfo.load(folder / "data")
     assert info is not None
@@ -65,7 +66,6 @@ def make(folder: Path, sizes: Sizes) -> int:
         _copy_others(connection, sizes)
         _copy_messages(connection, sizes)
         _copy_changes(connection, sizes)
-    window = int(time.time() * 1000) // history.WINDOW - 1
     history.fill(folder / "data" / "history.duckdb", sizes.things, [range(window, window + 1)])
     return (window + 1) * history.WINDOW
 
