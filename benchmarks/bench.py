@@ -63,6 +63,7 @@ BENCHMARKS = (
     ),
     Benchmark("history", "metric history and back-test", 2, (), ("--things", "1000", "--days", "2"), adapters.history),
     Benchmark("startup", "serve to healthy, memory, --help", 3),
+    Benchmark("console", "how long each page takes to be shown, with a million things", 6),
 )
 
 WHAT_IT_DOES = """\

@@ -45,15 +45,17 @@ def name(number: int) -> str:
 # --- two weeks, in bulk -----------------------------------------------------------------------------------------------
 
 
-def fill(path: Path, things: int, days: int) -> None:
-    """Writes what `things` devices did: about 30 messages of 25 or 26 bytes a window each, and nothing unusual."""
+def fill(path: Path, things: int, days: Sequence[range]) -> None:
+    """Writes what `things` devices did in those windows (numbers of windows since the epoch, day by day): about 30
+    messages of 25 or 26 bytes each, and nothing unusual before the last day.
+    """
     History.open(path).close()
     with duckdb.connect(str(path), config={"threads": "2", "memory_limit": "1GB"}) as connection:
         connection.execute(
             "INSERT INTO names SELECT range, format('thing-{:07d}', range) FROM range(1, ? + 1)", [things]
         )
-        for day in range(days):
-            connection.execute(_one_day(), [day * DAY // WINDOW, DAY // WINDOW, things, day == days - 1])
+        for day in days:
+            connection.execute(_one_day(), [day.start, len(day), things, day == days[-1]])
         connection.execute("CHECKPOINT")
 
 
@@ -131,8 +133,8 @@ def replayed(history: History, things: int, until: int) -> tuple[float, int]:
 
 
 def measure(folder: Path, things: int, days: int) -> dict[str, float]:
-    path, until = folder / "history.duckdb", days * DAY
-    written = seconds(lambda: fill(path, things, days))
+    path, until, of_day = folder / "history.duckdb", days * DAY, DAY // WINDOW
+    written = seconds(lambda: fill(path, things, [range(day * of_day, (day + 1) * of_day) for day in range(days)]))
     print(f"{things:,} things, {days} days written in {written:.0f} s: {path.stat().st_size / 1e6:,.0f} MB", flush=True)
     history = History.open(path)
     found = {"things": things, "days": days, "file_mb": path.stat().st_size / 1e6}

@@ -232,6 +232,11 @@ FLEETWARD = _table(
     (on("arn:aws:iot:{REGION}:{ACCOUNT}:thing/{thingName}"), "QuarantineThing ReleaseThing"),
     (on("arn:aws:iot:{REGION}:{ACCOUNT}:thing/{thingName}"), "DescribeDevice DescribeAuthorization ListActivity"),
     (NONE, "DescribeFleet ListThingsByName ListCertificatesById GetCertificateAuthority ListRefusals"),
+    # Looked up under the same permissions as listed through AWS's operations.
+    (on("*", action="iot:ListPolicies"), "ListPoliciesByName"),
+    (on("*", action="iot:ListSecurityProfiles"), "ListSecurityProfilesByName"),
+    (on("*", action="SNS:ListTopics"), "ListTopicsByName"),
+    (on("*", action="iam:ListRoles"), "ListRolesByName"),
     (NONE, "ListViolations DescribeViolation DescribeViolationMetric ListOutbox ListTrail"),
     (NONE, "LintSecurityProfile BacktestSecurityProfile"),
     (on("arn:aws:iot:{REGION}:{ACCOUNT}:topicfilter/{topicFilters.*}", action="iot:Subscribe"), "WatchTopics"),

@@ -12,7 +12,7 @@ from typing import Any
 from fleetward import errors
 from fleetward.access.service_roles import check_function_role
 from fleetward.api.call import Call
-from fleetward.api.paging import page_of
+from fleetward.api.paging import page_after
 from fleetward.functions import catalog, code, names, permissions
 from fleetward.functions.records import Function
 from fleetward.functions.worker import log_group
@@ -116,7 +116,9 @@ def get_function_configuration(call: Call) -> dict[str, Any]:
 
 def list_functions(call: Call) -> dict[str, Any]:
     with call.read() as look:
-        functions, marker = page_of(call, catalog.every(look))
+        functions, marker = page_after(
+            call, lambda limit, after: catalog.by_name(look, limit, after), lambda function: function.name
+        )
     return {"Functions": [_shown(call, function) for function in functions], "NextMarker": marker}
 
 

@@ -20,6 +20,7 @@ from fleetward.detect.lint import lint
 from fleetward.meter.batch import Batch, unregistered_id
 from fleetward.model import AlarmEvent, Behavior, Millis
 from fleetward.records import ThingRecord
+from fleetward.registry.view import FleetView
 from fleetward.respond.mitigation_actions import AUTOMATIC_TAG
 from fleetward.store.database import Reader
 from fleetward.store.past import DAY, PastInputs, extremes
@@ -31,7 +32,7 @@ _ONE_AT_A_TIME = asyncio.Semaphore(1)
 async def lint_security_profile(call: Call) -> dict[str, Any]:
     with call.read() as look:
         profile = _profile(call, look)
-    return await asyncio.to_thread(_lint, call, profile, tuple(call.rooms.view.things()))
+    return await asyncio.to_thread(_lint, call, profile, _population(call.rooms.view, profile.targets))
 
 
 async def backtest_security_profile(call: Call) -> dict[str, Any]:
@@ -45,9 +46,15 @@ async def backtest_security_profile(call: Call) -> dict[str, Any]:
     return _shown(found, begin)
 
 
-def _lint(call: Call, profile: WatchedProfile, fleet: Sequence[ThingRecord]) -> dict[str, Any]:
-    view, since = call.rooms.view, _oldest(call)
-    population = sum(targets.covers(view, profile.targets, thing.name) for thing in fleet)
+def _population(view: FleetView, covered: Sequence[Target]) -> int:
+    """How many registered things the targets cover."""
+    if any(target.kind in ("all", "registered") for target in covered):
+        return view.size
+    return len(set().union(*(view.things_in(target.group) for target in covered if target.group is not None)))
+
+
+def _lint(call: Call, profile: WatchedProfile, population: int) -> dict[str, Any]:
+    since = _oldest(call)
     past = {behavior.key: extremes(call.rooms.history, behavior, since, call.now) for behavior in profile.behaviors}
     found = lint(profile.behaviors, population, {key: known for key, known in past.items() if known is not None})
     return {

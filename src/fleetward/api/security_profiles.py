@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
 
 from fleetward import errors
 from fleetward.api import profile_warnings
 from fleetward.api.call import Call
-from fleetward.api.paging import page_of
+from fleetward.api.paging import page, page_of
 from fleetward.api.times import datetime_of
 from fleetward.detect import profile_members, profile_store, profiles, targets
 from fleetward.detect.catalog import catalog
 from fleetward.detect.inputs import Target
 from fleetward.respond import automatic
+from fleetward.store.database import Reader
+from fleetward.store.tables.detect import security_profiles
 
 
 def create_security_profile(call: Call) -> dict[str, Any]:
@@ -53,13 +56,12 @@ def list_security_profiles(call: Call) -> dict[str, Any]:
     if metric and dimension:
         raise errors.InvalidRequest("metricName and dimensionName cannot be given together")
     with call.read() as look:
-        rows = profile_store.every(look)
-    if metric:
-        rows = [row for row in rows if metric in profile_members.used_metrics(row["document"])]
-    if dimension:
-        rows = [row for row in rows if dimension in profile_members.used_dimensions(row["document"])]
-    found, token = page_of(call, rows)
-    return {"securityProfileIdentifiers": [_identified(call, row["name"]) for row in found], "nextToken": token}
+        if metric or dimension:
+            names, token = page_of(call, _using(look, metric, dimension))
+        else:
+            rows, token = page(call, look, sa.select(security_profiles.c.name), security_profiles.c.name)
+            names = [row["name"] for row in rows]
+    return {"securityProfileIdentifiers": [_identified(call, name) for name in names], "nextToken": token}
 
 
 def validate_security_profile_behaviors(call: Call) -> dict[str, Any]:
@@ -106,6 +108,14 @@ def list_security_profiles_for_target(call: Call) -> dict[str, Any]:
         for row in found
     ]
     return {"securityProfileTargetMappings": mappings, "nextToken": token}
+
+
+def _using(look: Reader, metric: str | None, dimension: str | None) -> list[str]:
+    """The names of the profiles that use a metric or a dimension."""
+    documents = {row["name"]: row["document"] for row in profile_store.every(look)}
+    if metric:
+        return [name for name, one in documents.items() if metric in profile_members.used_metrics(one)]
+    return [name for name, one in documents.items() if dimension in profile_members.used_dimensions(one)]
 
 
 def _target(call: Call) -> Target:

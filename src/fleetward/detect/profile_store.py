@@ -199,8 +199,9 @@ def documents_covering(look: Reader, thing: str) -> list[Document]:
     if things.find(look, thing) is not None:
         above = {name for group in groups.groups_of(look, thing) for name in groups.ancestors(look, group)}
         covering = [Target("all"), Target("registered"), *(Target("group", name) for name in sorted(above))]
-    names = {row["profile_name"] for row in attachments_to(look, covering)}
-    return [row["document"] for row in every(look) if row["name"] in names]
+    attached = sa.select(security_profile_targets.c.profile_name).where(sa.or_(*map(_is, covering)))
+    wanted = sa.select(security_profiles.c.document).where(security_profiles.c.name.in_(attached))
+    return [row["document"] for row in look.all(wanted.order_by(security_profiles.c.name))]
 
 
 def forget_group(tx: Transaction, group: str) -> None:

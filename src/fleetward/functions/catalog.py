@@ -89,9 +89,12 @@ def find(look: Reader, name: str) -> Function | None:
     return _function(row) if row is not None else None
 
 
-def every(look: Reader) -> Sequence[Function]:
-    """By name."""
-    return [_function(row) for row in look.all(sa.select(functions).order_by(functions.c.name))]
+def by_name(look: Reader, limit: int, after: str | None = None) -> Sequence[Function]:
+    """At most `limit` of those whose names come after one (None: the first)."""
+    wanted = sa.select(functions).order_by(functions.c.name).limit(limit)
+    if after is not None:
+        wanted = wanted.where(functions.c.name > after)
+    return [_function(row) for row in look.all(wanted)]
 
 
 def archive(look: Reader, function: Function) -> bytes:

@@ -7,15 +7,15 @@ from typing import Any
 from nicegui import ui
 
 from fleetward.console.operator import Operator
-from fleetward.console.pages import violation
+from fleetward.console.pages import lookup, violation
 from fleetward.console.pages.violation_words import VERIFICATIONS, standing, verification
+from fleetward.console.parts import forms
 from fleetward.console.parts.listing import Column, Listing, Row
 from fleetward.console.parts.moment import millis
 from fleetward.console.parts.notices import empty
 from fleetward.console.shell import page
 
 LIVE_SECONDS = 5
-MOST_PROFILES = 250
 
 COLUMNS = (
     Column("device", "Device", "link"),
@@ -75,9 +75,16 @@ class _Chosen:
         device.props("outlined dense clearable debounce=400 maxlength=128")
         device.on_value_change(lambda event: self._narrow(thingName=(event.value or "").strip()))
         chosen = self._filters["securityProfileName"]
-        known = sorted({*await _profiles(self._operator), chosen} - {""})
-        # The alarms of a profile that is gone, or behind the first ones, are found by typing its name.
-        profile = ui.select(known, value=chosen or None, label="Security profile", new_value_mode="add-unique")
+        # The alarms of a profile that is gone are found by typing its name.
+        profile = ui.select(
+            {chosen: chosen} if chosen else {},
+            value=chosen or None,
+            label="Security profile",
+            new_value_mode="add-unique",
+        )
+        # Nobody has to be allowed to list them to see alarms.
+        if self._operator.may("iot", "ListSecurityProfiles"):
+            await forms.looked_up(profile, lambda text: lookup.profiles(self._operator, text))()
         self._narrows(profile, "securityProfileName")
         self._narrows(ui.select(TYPES, label="Type"), "behaviorCriteriaType")
         self._narrows(ui.select(dict(VERIFICATIONS), label="Verification"), "verificationState")
@@ -105,16 +112,6 @@ class _Chosen:
 
     def _asked(self) -> dict[str, Any]:
         return {name: value or None for name, value in self._filters.items()}
-
-
-async def _profiles(operator: Operator) -> list[str]:
-    """The names to choose from; nobody has to be allowed to list them to see alarms."""
-    if not operator.may("iot", "ListSecurityProfiles"):
-        return []
-    found, _ = await operator.page(
-        "iot", "ListSecurityProfiles", "securityProfileIdentifiers", maxResults=MOST_PROFILES
-    )
-    return [profile["name"] for profile in found]
 
 
 def _row(found: dict[str, Any]) -> Row:

@@ -7,8 +7,9 @@ from typing import Any
 from nicegui import ui
 
 from fleetward.console.operator import Operator
+from fleetward.console.pages import lookup
 from fleetward.console.parts.asking import confirm
-from fleetward.console.parts.forms import Submit, open_form
+from fleetward.console.parts.forms import Submit, looked_up, open_form
 from fleetward.console.parts.heading import heading
 from fleetward.console.parts.listing import Column, Listing, Row
 from fleetward.console.parts.notices import empty, told
@@ -16,7 +17,6 @@ from fleetward.console.parts.notices import empty, told
 SOURCES = {"sns": "SNS", "events": "EventBridge (a schedule)"}
 PRINCIPALS = {"sns": "sns.amazonaws.com", "events": "events.amazonaws.com"}
 TARGET = "function"
-MOST_TOPICS = 1_000
 COLUMNS = (
     Column("source", "Source"),
     Column("name", "Name", "link"),
@@ -35,10 +35,6 @@ async def draw(operator: Operator, name: str) -> None:
             await _remove(operator, name, row)
             await listing.refresh()
 
-    async def add() -> None:
-        topics = await operator.all("sns", "ListTopics", "Topics", most=MOST_TOPICS)
-        _add(operator, name, [topic["TopicArn"] for topic in topics], listing)
-
     def shaped(trigger: dict[str, Any]) -> Row:
         row = _row(trigger)
         return row if may else {**row, "remove": ""}
@@ -46,8 +42,10 @@ async def draw(operator: Operator, name: str) -> None:
     with ui.element("div").classes("toolbar section"):
         heading("Designer")
         if may:
-            ui.button("Add trigger", icon="add", on_click=add).props("unelevated no-caps")
-    listing = Listing(
+            ui.button("Add trigger", icon="add", on_click=lambda: _add(operator, name, listing)).props(
+                "unelevated no-caps"
+            )
+    listing: Listing = Listing(
         operator,
         COLUMNS,
         shaped,
@@ -83,11 +81,12 @@ def _row(trigger: dict[str, Any]) -> Row:
     return row
 
 
-def _add(operator: Operator, name: str, topics: list[str], listing: Listing) -> None:
+def _add(operator: Operator, name: str, listing: Listing) -> None:
     def draw() -> Submit:
         source = ui.select(SOURCES, value="sns", label="Trigger").props("outlined dense").classes("wide")
-        names = {arn: arn.rpartition(":")[2] for arn in topics}
-        topic = ui.select(names, label="SNS topic", with_input=True).props("outlined dense").classes("wide")
+        topic = ui.select({}, label="SNS topic", with_input=True).props("outlined dense").classes("wide")
+        if operator.may("sns", "ListTopics"):
+            ui.timer(0, looked_up(topic, lambda text: lookup.topic_arns(operator, text)), once=True)
         rule = ui.input("Rule name").props("outlined dense maxlength=64").classes("wide")
         when = ui.input("Schedule expression", value="rate(1 minute)").props("outlined dense").classes("wide")
         when.props("hint='rate(30 seconds), rate(5 minutes) or cron(0 12 * * ? *), in UTC'")

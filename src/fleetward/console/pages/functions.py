@@ -8,11 +8,18 @@ from typing import Any
 from nicegui import ui
 
 from fleetward.console.operator import Operator
-from fleetward.console.pages import function_code, function_environment, function_runs, function_test, function_triggers
+from fleetward.console.pages import (
+    function_code,
+    function_environment,
+    function_runs,
+    function_test,
+    function_triggers,
+    lookup,
+)
 from fleetward.console.pages.function_templates import NEW_ROLE, TEMPLATES, create
 from fleetward.console.parts import figures
 from fleetward.console.parts.asking import confirm
-from fleetward.console.parts.forms import Submit, open_form
+from fleetward.console.parts.forms import Submit, looked_up, open_form
 from fleetward.console.parts.listing import Column, Listing, Row
 from fleetward.console.parts.moment import Moment, millis
 from fleetward.console.parts.notices import empty
@@ -79,12 +86,11 @@ def _create(operator: Operator) -> None:
         template = ui.select(list(TEMPLATES), value="Empty handler", label="Start from")
         template.props("outlined dense").classes("wide")
         about = ui.label(TEMPLATES["Empty handler"].about).classes("quiet")
-        role = ui.select({NEW_ROLE: A_NEW_ROLE}, value=NEW_ROLE, label="Role")
+        role = ui.select({NEW_ROLE: A_NEW_ROLE}, value=NEW_ROLE, label="Role", with_input=True)
         role.props("outlined dense").classes("wide")
 
-        async def fill() -> None:
-            found = await operator.all("iam", "ListRoles", "Roles", most=200)
-            role.set_options({NEW_ROLE: A_NEW_ROLE, **{one["Arn"]: one["RoleName"] for one in found}})
+        async def roles(beginning: str) -> dict[str, str]:
+            return {NEW_ROLE: A_NEW_ROLE, **await lookup.role_arns(operator, beginning)}
 
         def choose() -> None:
             about.set_text(TEMPLATES[template.value].about)
@@ -93,7 +99,7 @@ def _create(operator: Operator) -> None:
 
         template.on_value_change(choose)
         if operator.may("iam", "ListRoles"):
-            ui.timer(0, fill, once=True)
+            ui.timer(0, looked_up(role, roles), once=True)
 
         async def submit() -> None:
             await create(operator, name.value.strip(), TEMPLATES[template.value], role.value)

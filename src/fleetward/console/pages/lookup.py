@@ -11,31 +11,53 @@ PLACES = {"thing": "things", "thinggroup": "groups", "cert": "certificates", "po
 """Kind of an ARN's resource → the pages of its kind."""
 
 
-async def groups(operator: Operator, beginning: str) -> list[str]:
+async def groups(operator: Operator, beginning: str) -> dict[str, str]:
+    return {name: name for name in (await group_arns(operator, beginning)).values()}
+
+
+async def group_arns(operator: Operator, beginning: str) -> dict[str, str]:
+    """ARN → name."""
     found, _ = await operator.page(
         "iot", "ListThingGroups", "thingGroups", namePrefixFilter=beginning or None, maxResults=FOUND
     )
-    return [group["groupName"] for group in found]
+    return {group["groupArn"]: group["groupName"] for group in found}
 
 
-async def things(operator: Operator, beginning: str) -> list[str]:
+async def things(operator: Operator, beginning: str) -> dict[str, str]:
     found, _ = await operator.page(
         "fleetward", "ListThingsByName", "things", namePrefix=beginning or None, maxResults=FOUND
     )
-    return [thing["thingName"] for thing in found]
+    return {thing["thingName"]: thing["thingName"] for thing in found}
 
 
-async def certificates(operator: Operator, beginning: str) -> list[str]:
+async def certificates(operator: Operator, beginning: str) -> dict[str, str]:
     found, _ = await operator.page(
         "fleetward", "ListCertificatesById", "certificates", idPrefix=beginning or None, maxResults=FOUND
     )
-    return [certificate["certificateId"] for certificate in found]
+    return {certificate["certificateId"]: certificate["certificateId"] for certificate in found}
 
 
-async def policies(operator: Operator, beginning: str) -> list[str]:
-    """There are few policies: the operation that lists them cannot look them up."""
-    found = await operator.all("iot", "ListPolicies", "policies", pageSize=250)
-    return [name for policy in found if (name := policy["policyName"]).startswith(beginning)][:FOUND]
+async def policies(operator: Operator, beginning: str) -> dict[str, str]:
+    return {name: name for name in (await _by_name(operator, "ListPoliciesByName", beginning)).values()}
+
+
+async def profiles(operator: Operator, beginning: str) -> dict[str, str]:
+    return {name: name for name in (await _by_name(operator, "ListSecurityProfilesByName", beginning)).values()}
+
+
+async def topic_arns(operator: Operator, beginning: str) -> dict[str, str]:
+    """ARN → name."""
+    return await _by_name(operator, "ListTopicsByName", beginning)
+
+
+async def role_arns(operator: Operator, beginning: str) -> dict[str, str]:
+    """ARN → name."""
+    return await _by_name(operator, "ListRolesByName", beginning)
+
+
+async def _by_name(operator: Operator, operation: str, beginning: str) -> dict[str, str]:
+    found, _ = await operator.page("fleetward", operation, "named", namePrefix=beginning or None, maxResults=FOUND)
+    return {one["arn"]: one["name"] for one in found}
 
 
 async def policies_of(operator: Operator, target: str) -> list[str]:

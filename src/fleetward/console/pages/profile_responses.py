@@ -5,9 +5,11 @@ from __future__ import annotations
 from nicegui import ui
 
 from fleetward.console.operator import Operator
+from fleetward.console.pages import lookup
 from fleetward.console.pages.behavior_form import FIELD, TYPED
 from fleetward.console.pages.profile_steps import Changed
 from fleetward.console.parts.choice import Choice
+from fleetward.console.parts.forms import looked_up
 from fleetward.console.parts.heading import heading
 from fleetward.console.profile_draft import Draft
 
@@ -44,9 +46,15 @@ class Responses:
             self._topic = ui.input("MQTT topic", value=draft.export_topic, on_change=self._note)
             self._topic.props(f"{TYPED} maxlength=512")
             known = {draft.export_role: _last(draft.export_role)} if draft.export_role else {}
-            self._role = ui.select(
-                known, label="IAM role for the export", value=draft.export_role, clearable=True, on_change=self._note
+            self._role = Choice(
+                known,
+                label="IAM role for the export",
+                value=draft.export_role,
+                with_input=True,
+                clearable=True,
+                on_change=self._note,
             ).props(FIELD)
+        self._offer_roles = looked_up(self._role, self._roles)
 
     async def load(self) -> None:
         """The actions and roles there are; what was chosen before stays for whoever may not look."""
@@ -56,10 +64,10 @@ class Responses:
             )
             names = [action["actionName"] for action in found]
             self._actions.set_options(list(dict.fromkeys([*self._draft.mitigation_actions, *names])))
-        if self._operator.may("iam", "ListRoles"):
-            roles = await self._operator.all("iam", "ListRoles", "Roles", MOST)
-            arns = [self._draft.export_role] if self._draft.export_role else []
-            self._role.set_options({arn: _last(arn) for arn in [*arns, *(role["Arn"] for role in roles)]})
+        await self._offer_roles()
+
+    async def _roles(self, beginning: str) -> dict[str, str]:
+        return await lookup.role_arns(self._operator, beginning) if self._operator.may("iam", "ListRoles") else {}
 
     async def _note(self) -> None:
         self._draft.mitigation_actions = list(self._actions.value)

@@ -10,8 +10,10 @@ from nicegui import ui
 
 from fleetward.console import condition
 from fleetward.console.operator import Operator
+from fleetward.console.pages import lookup
 from fleetward.console.pages.behavior_form import FIELD, TYPED, Choices
 from fleetward.console.parts.choice import Choice
+from fleetward.console.parts.forms import looked_up
 from fleetward.console.parts.heading import heading
 from fleetward.console.parts.notices import told
 from fleetward.console.profile_draft import Draft
@@ -24,7 +26,6 @@ POPULATIONS = {
     "all/unregistered-things": "All unregistered things",
 }
 """ARN resource → how the document calls it."""
-MOST = 250
 
 
 class AlertStep:
@@ -37,8 +38,10 @@ class AlertStep:
             "quiet"
         )
         with ui.element("div").classes("field-row"):
-            self._topic = self._select("SNS topic", self._note)
-            self._role = self._select("IAM role", self._note)
+            self._topic = self._select("SNS topic", draft.topic_arn)
+            self._role = self._select("IAM role", draft.role_arn)
+        self._offer_topics = looked_up(self._topic, self._topics)
+        self._offer_roles = looked_up(self._role, self._roles)
         self._standing = ui.label().classes("quiet")
         with ui.element("div").classes("toolbar"):
             self._make_role = ui.button("Create a role", icon="add", on_click=self._create_role)
@@ -57,26 +60,24 @@ class AlertStep:
         ).props(f"{FIELD} use-chips")
         self._retained.classes("wide")
 
-    def _select(self, label: str, changed: Changed) -> ui.select:
-        return ui.select({}, label=label, clearable=True, on_change=changed).props(FIELD)
+    def _select(self, label: str, chosen: str | None) -> ui.select:
+        known = {chosen: _last(chosen)} if chosen else {}
+        return Choice(known, label=label, value=chosen, with_input=True, clearable=True, on_change=self._note).props(
+            FIELD
+        )
 
     async def load(self) -> None:
         """The topics and roles there are now."""
-        topics = await self._found("sns", "ListTopics", "Topics")
-        roles = await self._found("iam", "ListRoles", "Roles")
-        trusting = sorted(roles, key=lambda role: "iot.amazonaws.com" not in json.dumps(_trust(role)))
-        self._offer(self._topic, [topic["TopicArn"] for topic in topics], self._draft.topic_arn)
-        self._offer(self._role, [role["Arn"] for role in trusting], self._draft.role_arn)
+        await self._offer_topics()
+        await self._offer_roles()
         await self._tell_standing()
 
-    async def _found(self, service: str, operation: str, items: str) -> list[Any]:
+    async def _topics(self, beginning: str) -> dict[str, str]:
         """Nothing for whoever may not look; what was chosen before stays chosen."""
-        may = self._operator.may(service, operation)
-        return await self._operator.all(service, operation, items, MOST) if may else []
+        return await lookup.topic_arns(self._operator, beginning) if self._operator.may("sns", "ListTopics") else {}
 
-    def _offer(self, select: ui.select, arns: list[str], chosen: str | None) -> None:
-        with_chosen = arns if chosen is None or chosen in arns else [*arns, chosen]
-        select.set_options({arn: _last(arn) for arn in with_chosen}, value=chosen)
+    async def _roles(self, beginning: str) -> dict[str, str]:
+        return await lookup.role_arns(self._operator, beginning) if self._operator.may("iam", "ListRoles") else {}
 
     async def _note(self) -> None:
         topic_before = self._draft.topic_arn
@@ -103,14 +104,14 @@ class AlertStep:
         arn = self._draft.topic_arn
         if arn is None:
             return
-        taken = {str(label) for label in self._role.options.values()}  # type: ignore[union-attr]
-        name = _free(f"{_last(arn)[:48]}-alerts", taken)
+        wanted = f"{_last(arn)[:48]}-alerts"
+        name = _free(wanted, set((await self._roles(wanted)).values()))
         made = await self._operator.do("iam", "CreateRole", RoleName=name, AssumeRolePolicyDocument=_document(TRUST))
         permission = {"Effect": "Allow", "Action": "sns:Publish", "Resource": arn}
         await self._operator.do(
             "iam", "PutRolePolicy", RoleName=name, PolicyName="Publish", PolicyDocument=_document(permission)
         )
-        self._draft.role_arn = made["Role"]["Arn"]
+        self._role.set_options({made["Role"]["Arn"]: name}, value=made["Role"]["Arn"])
         await self.load()
         told(f"Role {name} may publish to {_last(arn)}.")
 
@@ -139,20 +140,7 @@ class TargetStep:
             groups, label="Thing groups", value=list(groups), multiple=True, with_input=True, on_change=self._note
         ).props(f"{FIELD} use-chips hint='Type the beginning of a name; child groups are watched with their parent'")
         self._groups.classes("wide")
-        self._groups.on("input-value", self._look_up)
-
-    async def load(self, prefix: str | None = None) -> None:
-        found, _ = await self._operator.page(
-            "iot", "ListThingGroups", "thingGroups", namePrefixFilter=prefix or None, maxResults=100
-        )
-        chosen = {target: _last(target) for target in self._groups.value}
-        self._groups.set_options(
-            chosen | {group["groupArn"]: group["groupName"] for group in found}, value=list(self._groups.value)
-        )
-
-    async def _look_up(self, event: Any) -> None:
-        typed = event.args if isinstance(event.args, str) else ""
-        await self.load(typed)
+        self.load = looked_up(self._groups, lambda text: lookup.group_arns(operator, text))
 
     async def _note(self) -> None:
         populations = [arn for arn, box in self._populations.items() if box.value]
@@ -204,10 +192,6 @@ TRUST = {"Effect": "Allow", "Principal": {"Service": "iot.amazonaws.com"}, "Acti
 
 def _document(statement: Mapping[str, Any]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-
-
-def _trust(role: Mapping[str, Any]) -> Any:
-    return role.get("AssumeRolePolicyDocument") or ""
 
 
 def _free(name: str, taken: set[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from nicegui import events, ui
@@ -11,6 +11,8 @@ from fleetward.console.parts.choice import Choice
 from fleetward.console.parts.heading import heading
 
 Submit = Callable[[], Awaitable[None]]
+Find = Callable[[str], Awaitable[Mapping[str, str]]]
+"""The beginning of a name → what begins so: the value of each, and the name to show."""
 
 FOUND = 50
 """Names that a field offers at once."""
@@ -76,26 +78,35 @@ def search(label: str, look: Callable[[str | None], Awaitable[None]]) -> ui.inpu
     return made
 
 
-async def picker(
-    label: str,
-    find: Callable[[str], Awaitable[Sequence[str]]],
-    chosen: Sequence[str] | None = None,
-) -> ui.select:
-    """A field that offers the names that `find` gives for the beginning of one; several when some are `chosen`."""
+async def picker(label: str, find: Find, chosen: Sequence[str] | None = None) -> ui.select:
+    """A field that offers what `find` gives for the beginning of a name; several when some are `chosen`."""
     several = chosen is not None
-    kept = list(chosen or ())
     made = Choice(
-        list(dict.fromkeys([*kept, *await find("")])),
+        {name: name for name in chosen or ()},
         label=label,
-        value=kept if several else None,
+        value=list(chosen or ()) if several else None,
         multiple=several,
         with_input=True,
     )
     made.props("outlined dense input-debounce=300" + (" use-chips" if several else "")).classes("wide")
+    await looked_up(made, find)()
+    return made
+
+
+def looked_up(field: ui.select, find: Find) -> Callable[[], Awaitable[None]]:
+    """Lets a field (with input) offer what `find` gives for what is typed into it, and keep what is chosen.
+
+    Returns what fills it at first, and anew.
+    """
+
+    async def offer(beginning: str = "") -> None:
+        found = await find(beginning)
+        now = field.value if isinstance(field.value, list) else [] if field.value is None else [field.value]
+        known = dict(field.options) if isinstance(field.options, dict) else {}
+        field.set_options({value: known[value] for value in now} | dict(found))
 
     async def look(event: events.GenericEventArguments) -> None:
-        now = made.value if several else [made.value] if made.value else []
-        made.set_options(list(dict.fromkeys([*(now or ()), *await find(str(event.args or ""))])))
+        await offer(str(event.args or ""))
 
-    made.on("input-value", look)
-    return made
+    field.on("input-value", look)
+    return offer

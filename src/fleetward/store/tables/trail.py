@@ -21,5 +21,6 @@ trail = sa.Table(
     sa.Column("before", sa.JSON(none_as_null=True)),
     sa.Column("after", sa.JSON(none_as_null=True)),
     sa.Index("ix_trail_name", "kind", "name", "id"),
+    sa.Index("ix_trail_principal", "principal", "id"),
     sqlite_autoincrement=True,
 )

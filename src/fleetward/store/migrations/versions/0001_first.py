@@ -352,6 +352,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("trail", schema=None) as batch_op:
         batch_op.create_index("ix_trail_name", ["kind", "name", "id"], unique=False)
+        batch_op.create_index("ix_trail_principal", ["principal", "id"], unique=False)
         batch_op.create_index(batch_op.f("ix_trail_time"), ["time"], unique=False)
 
     op.create_table(
@@ -844,6 +845,7 @@ def downgrade() -> None:
     op.drop_table("users")
     with op.batch_alter_table("trail", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_trail_time"))
+        batch_op.drop_index("ix_trail_principal")
         batch_op.drop_index("ix_trail_name")
 
     op.drop_table("trail")
