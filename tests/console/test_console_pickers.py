@@ -110,6 +110,10 @@ def choose_the_last(page: Page, label: str, wanted: str = LAST) -> None:
     field.click()
     field.fill(wanted)
     page.get_by_role("option", name=wanted, exact=True).click()
+    if page.get_by_role("listbox").is_visible():  # it stays for another choice
+        page.keyboard.press("Escape")
+    # It takes the focus once more when it has faded out, from the next field if that has it by then.
+    expect(page.locator(".q-menu")).to_have_count(0)
 
 
 def test_the_wizard_finds_the_last_of_many(tab: Tab) -> None:
@@ -120,7 +124,6 @@ def test_the_wizard_finds_the_last_of_many(tab: Tab) -> None:
     choose_the_last(page, "IAM role")
     page.get_by_role("button", name="Next", exact=True).click()
     choose_the_last(page, "Thing groups")
-    page.keyboard.press("Escape")
     page.get_by_role("button", name="Next", exact=True).click()
     for fact in ("SNS topic", "IAM role"):
         expect(page.locator(f"dt:has-text('{fact}') + dd")).to_have_text(LAST)

@@ -42,7 +42,7 @@ class AlertStep:
             self._role = self._select("IAM role", draft.role_arn)
         self._offer_topics = looked_up(self._topic, self._topics)
         self._offer_roles = looked_up(self._role, self._roles)
-        self._standing = ui.label().classes("quiet")
+        self._standing = ui.label().classes("quiet keeps-its-line")
         with ui.element("div").classes("toolbar"):
             self._make_role = ui.button("Create a role", icon="add", on_click=self._create_role)
             self._make_role.props("outline no-caps")

@@ -88,7 +88,7 @@ async def picker(label: str, find: Find, chosen: Sequence[str] | None = None) ->
         multiple=several,
         with_input=True,
     )
-    made.props("outlined dense input-debounce=300" + (" use-chips" if several else "")).classes("wide")
+    made.props("outlined dense" + (" use-chips" if several else "")).classes("wide")
     await looked_up(made, find)()
     return made
 
@@ -109,4 +109,5 @@ def looked_up(field: ui.select, find: Find) -> Callable[[], Awaitable[None]]:
         await offer(str(event.args or ""))
 
     field.on("input-value", look)
+    field.props("input-debounce=0")  # else the list opens anew when something was chosen before that time was over
     return offer
