@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from steps import choose, pick
 
 THING, GROUP, POLICY, PROFILE, TOPIC, FUNCTION, USER = "Pump", "Cellar", "Pumps", "Watch", "Alerts", "Act", "ursula"
 EMAIL, PASSWORD = "ana@example.com", "Correct-horse-1"
+FORBIDDEN = "forbidden"
+"""A topic that nobody may publish to."""
 
 Step = tuple[str, ...]
 """What is done, to what, and with what."""
@@ -31,7 +33,18 @@ def mark(page: Page, name: str) -> None:
     page.get_by_role("radio", name=name).click()
 
 
-DOING: Mapping[str, Callable[..., None]] = {"fill": fill, "pick": pick, "choose": choose, "press": press, "mark": mark}
+def see(page: Page, text: str) -> None:
+    expect(page.get_by_text(text)).to_be_visible()
+
+
+DOING: Mapping[str, Callable[..., None]] = {
+    "fill": fill,
+    "pick": pick,
+    "choose": choose,
+    "press": press,
+    "mark": mark,
+    "see": see,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +159,10 @@ PLACES = (
         Change("Delete function", "lambda:DeleteFunction", [("press", "Delete function")]),
     )),
     Place("/mqtt", "No messages yet", (
-        Change("Publish", "iot:Publish", before=[("fill", "Topic name", "readings")]),
+        Change("Publish", "iot:Publish", before=[
+            ("fill", "Topic name", FORBIDDEN), ("see", "Your policies do not let you publish there"),
+            ("fill", "Topic name", "readings"),
+        ]),
     )),
     Place("/users", USER, (
         Change("Create user", "iam:CreateUser",
