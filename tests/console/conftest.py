@@ -23,6 +23,13 @@ REQUIRED = os.environ.get("FLEETWARD_BROWSER_TESTS") == "required"
 HOW = "needs a browser: apt-get install chromium"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A browser, a server and a person's hand share two cores here: what fails gets one second try, and says so."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One for the tests of a module: while Playwright runs, no test beside it may run an event loop of its own."""

@@ -30,7 +30,9 @@ class Tab:
             self.problems.append(f"console: {message.text}")
 
     def open(self, path: str) -> Page:
+        """Opens a page and waits until it is connected: what is typed before may reach the server in another order."""
         self.page.goto(f"{self.base}/console{path}")
+        self.page.wait_for_function("() => !window.socket || window.did_handshake")
         return self.page
 
     def sign_in(self, name: str = ROOT[0], secret: str = ROOT[1]) -> Page:

@@ -76,7 +76,7 @@ def test_events_for_a_page_come_by_its_own_connection(new_tab: Callable[..., Tab
     page.evaluate(RECORD)
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
-    message = page.evaluate("window.sent.find((one) => one[0] === 'event')")
+    message = page.evaluate("window.sent.findLast((one) => one[0] === 'event')")
     again = "(message) => { window.socket.emit(...message); }"
     attacker.page.evaluate(again, message)
     attacker.open("/things")
