@@ -23,11 +23,13 @@ METRICS = ("aws:message-byte-size", "aws:num-messages-received")
 
 @pytest.fixture
 def iot(console_server: RunningServer) -> Iterator[Any]:
-    """The API; profiles, roles and topics that a test leaves behind are deleted."""
+    """The API; profiles, mitigation actions, roles and topics that a test leaves behind are deleted."""
     client = console_server.client("iot")
     yield client
     for profile in client.list_security_profiles()["securityProfileIdentifiers"]:
         client.delete_security_profile(securityProfileName=profile["name"])
+    for action in client.list_mitigation_actions()["actionIdentifiers"]:
+        client.delete_mitigation_action(actionName=action["actionName"])
     iam, sns = console_server.client("iam"), console_server.client("sns")
     for role in iam.list_roles()["Roles"]:
         for policy in iam.list_role_policies(RoleName=role["RoleName"])["PolicyNames"]:
@@ -310,7 +312,6 @@ def test_what_is_done_by_itself_is_chosen_and_kept(tab: Tab, iot: Any, console_s
     page.get_by_label("IAM role for the export").locator("xpath=ancestor::label").get_by_text("cancel").click()
     save(page, "Next", "Next", "Save")
     assert automatic(iot)[:2] == (None, None)
-    iot.delete_mitigation_action(actionName="Isolate")
 
 
 def save(page: Page, *buttons: str) -> None:
