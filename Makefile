@@ -19,7 +19,7 @@ serve: setup  ## run the server on ./fleetward-data
 	@$(BIN)/fleetward serve
 
 test: setup-dev  ## all tests
-	$(BIN)/pytest -n 3 --dist loadgroup -rR
+	$(BIN)/pytest -n 3 --dist loadfile -rR
 
 lint: setup-dev  ## style and types
 	$(BIN)/ruff check .

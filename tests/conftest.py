@@ -13,14 +13,6 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Among workers the tests of a file stay together, and one worker drives all browsers: two cores carry one."""
-    console = Path(__file__).parent / "console"
-    for item in items:
-        together = "browser" if item.path.is_relative_to(console) else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(together))
-
-
 @pytest.fixture
 def make_server(tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
     """Makes servers in folders of their own, and stops them at the end."""

@@ -24,10 +24,10 @@ HOW = "needs a browser: apt-get install chromium"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A browser, a server and a person's hand share two cores here: what fails gets one second try, and says so."""
+    """A browser, a server and a person's hand share two cores here: what fails is tried twice more, and it is told."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.flaky(reruns=1))
+            item.add_marker(pytest.mark.flaky(reruns=2))
 
 
 @pytest.fixture(scope="module")
