@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,6 +39,10 @@ class ServerInfo:
     access_key_id: str
     secret_access_key: str
 
+    @property
+    def console_url(self) -> str:
+        return f"{self.endpoint_url}/console"
+
     def save(self, data_dir: Path) -> None:
         fresh = data_dir / f"{SERVER_FILE}.new"
         fresh.touch(mode=0o600)
@@ -51,6 +57,11 @@ class ServerInfo:
         except (FileNotFoundError, NotADirectoryError):
             return None
         return ServerInfo(**json.loads(text)) if is_locked(data_dir / LOCK_FILE) else None
+
+
+def own_command() -> str:
+    """What to type for `fleetward` in a shell like the one this was started from."""
+    return "fleetward" if shutil.which("fleetward") else str(Path(sys.executable).parent / "fleetward")
 
 
 def is_locked(path: Path) -> bool:

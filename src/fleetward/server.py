@@ -22,7 +22,7 @@ from fleetward.api.call import Rooms
 from fleetward.api.connection import HttpConnection
 from fleetward.api.door import ASGIApp, Message, Receive, Send
 from fleetward.app.house import CannotStart, House
-from fleetward.client import LOCK_FILE, SERVER_FILE, ServerInfo
+from fleetward.client import LOCK_FILE, SERVER_FILE, ServerInfo, own_command
 from fleetward.console.web import Console, is_in_console
 from fleetward.gateway.doors import LoadCertificate
 from fleetward.registry.renewal import Port, Renewal
@@ -284,8 +284,9 @@ async def _run(settings: Settings) -> str | None:
     await server.start()
     info = server.info()
     print(
-        f"Fleetward is ready: API {info.endpoint_url}, MQTT {info.mqtt_host}:{info.mqtt_port} (TLS), "
-        f'data in {settings.data_dir}. To use it: eval "$(fleetward env --data-dir {settings.data_dir})"',
+        f"Fleetward is ready: API {info.endpoint_url}, console {info.console_url}, "
+        f"MQTT {info.mqtt_host}:{info.mqtt_port} (TLS), data in {settings.data_dir}. "
+        f'To use it: eval "$({own_command()} env --data-dir {settings.data_dir})"',
         flush=True,
     )
     await told_to_stop.wait()

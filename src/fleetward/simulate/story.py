@@ -17,7 +17,7 @@ from typing import Any
 
 from rich.console import Console
 
-from fleetward.client import ServerInfo, clients
+from fleetward.client import ServerInfo, clients, own_command
 from fleetward.simulate import provision
 from fleetward.simulate.observer import Observer
 from fleetward.simulate.provision import SENSORS, Broker, Client, Keys
@@ -259,10 +259,12 @@ def _verdict(stage: Stage) -> bool:
 
 def _explain_where_to_look(stage: Stage) -> None:
     where = f"--data-dir {stage.data_dir}"
-    command = "fleetward" if shutil.which("fleetward") else f"{Path(sys.executable).parent / 'fleetward'}"
+    command = own_command()
     console.print(
         f"""
-Fleetward stays up. In another terminal:
+Fleetward stays up. In a browser: {stage.server.console_url}
+      sign in with the access key that `{command} env {where}` shows
+In another terminal:
   {command} outbox {where}
       the e-mails as they would have arrived
   {command} release {BAD} {where}
